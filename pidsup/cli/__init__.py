@@ -1,0 +1,1 @@
+"""The programs: arguments, exit codes, printing; no logic."""

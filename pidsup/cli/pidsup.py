@@ -1,0 +1,25 @@
+"""The program `pidsup`: run, check.
+
+`run` does not parse its arguments here: see cli.run, which wants nothing in
+memory that only the start needs.
+"""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Run the program and return its exit code."""
+    arguments = sys.argv[1:]
+    if arguments[:1] == ["run"]:
+        from pidsup.cli.run import run
+
+        return run(arguments)
+    from pidsup.cli.check import main as check_main
+
+    return check_main(arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,213 @@
+"""The program `pidsupctl`: steers a running supervisor.
+
+Start-up time is a feature: what is imported here is paid for by every call.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+
+from pidsup.cli import render
+from pidsup.client import CallFailed, Client, NotRunning, connect
+from pidsup.errors import ProtocolError
+
+# LSB init script actions, and beyond.
+OK, FAILED, USAGE, NOT_AS_WANTED, NO_RIGHTS, NO_SUCH_NAME, NOT_RUNNING = 0, 1, 2, 3, 4, 5, 7
+TIMED_OUT, SUPERSEDED, INTERRUPTED = 8, 10, 130
+STATUS_UNKNOWN = 4
+
+_CODES = {
+    "NoSuchSelector": NO_SUCH_NAME,
+    "Superseded": SUPERSEDED,
+    "TimedOut": TIMED_OUT,
+    "Failed": FAILED,
+    "Invalid": USAGE,
+    "Denied": NO_RIGHTS,
+    "ShuttingDown": FAILED,
+}
+
+
+def main() -> int:
+    """Run the program and return its exit code."""
+    given = _parser().parse_args()
+    try:
+        with connect(given.name) as client:
+            code: int = given.run(given, client)
+    except CallFailed as error:
+        return _explain(given, error)
+    except NotRunning as error:
+        return _complain(str(error), NOT_RUNNING)
+    except PermissionError:
+        return _complain(
+            "you have no right to ask this supervisor: use its user, or root", NO_RIGHTS
+        )
+    except (ProtocolError, OSError) as error:
+        return _complain(f"cannot talk to the supervisor: {error}", FAILED)
+    except KeyboardInterrupt:
+        return _complain("not waited for: the change goes on", INTERRUPTED)
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    top = argparse.ArgumentParser(
+        prog="pidsupctl",
+        description="Steer a running pidsup supervisor.",
+        epilog="SELECTOR is a watcher or a slot, with wildcards: web, web:3, 'w*', 'web:*'; "
+        "'*' is all.  Exit codes: 0 done; 1 failed; 2 usage; 3 not all is as wanted (status); "
+        "4 no rights, or unknown (status); 5 no such name; 7 no supervisor; 8 timeout; "
+        "10 superseded.",
+    )
+    top.add_argument("-n", "--name", default=_default_name(), help="the supervisor (PIDSUP_NAME)")
+    top.add_argument("--version", action=_Version)
+    commands = top.add_subparsers(required=True, metavar="COMMAND")
+
+    status = _command(commands, "status", _status, "show how watchers and slots stand")
+    status.add_argument("selectors", nargs="*", metavar="SELECTOR")
+    for name, run, text in (
+        ("start", _change("Start"), "start; what has failed is tried again"),
+        ("stop", _change("Stop"), "stop, and wait until nothing is left"),
+        ("restart", _change("Restart"), "replace every worker by a new one"),
+    ):
+        command = _command(commands, name, run, text)
+        command.add_argument("selectors", nargs="+", metavar="SELECTOR")
+        _add_waiting(command)
+    scale = _command(commands, "scale", _scale, "set how many workers run, others untouched")
+    scale.add_argument("selectors", nargs="+", metavar="WATCHER")
+    scale.add_argument("count", metavar="COUNT", help="5, or +2, or -1", type=_count)
+    _add_waiting(scale)
+    send = _command(commands, "signal", _signal, "send a signal to workers")
+    send.add_argument("signal", metavar="SIGNAL", help="HUP, SIGUSR1, 10, ...")
+    send.add_argument("selectors", nargs="+", metavar="SELECTOR")
+    send.add_argument(
+        "--to",
+        choices=("main", "children", "all"),
+        default="main",
+        help="the worker (default), its children, or its whole tree",
+    )
+    shutdown = _command(commands, "shutdown", _shutdown, "stop everything and end the supervisor")
+    _add_waiting(shutdown)
+    return top
+
+
+class _Version(argparse.Action):
+    """Print the version; found out only when it is asked for."""
+
+    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
+        super().__init__(option_strings, dest, nargs=0, help="show the version and exit")
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from pidsup import __version__
+
+        print(f"pidsupctl {__version__}")
+        parser.exit()
+
+
+def _default_name() -> str | None:
+    import os
+
+    return os.environ.get("PIDSUP_NAME") or None
+
+
+def _command(
+    commands: argparse._SubParsersAction[argparse.ArgumentParser],
+    name: str,
+    run: Callable[[argparse.Namespace, Client], int],
+    text: str,
+) -> argparse.ArgumentParser:
+    command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+    command.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    command.set_defaults(run=run, is_status=name == "status", selectors=[])
+    return command
+
+
+def _add_waiting(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--no-wait", action="store_true", help="do not wait until it is done")
+    command.add_argument(
+        "--timeout", metavar="TIME", type=_duration, help="wait no longer than this: 5s, 2min"
+    )
+
+
+def _duration(text: str) -> float:
+    from pidsup.config.kinds import duration
+
+    try:
+        return duration(float(text) if text.replace(".", "", 1).isdecimal() else text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text!r} {error}") from error
+
+
+def _count(text: str) -> str:
+    if not text.lstrip("+-").isdecimal() or len(text) - len(text.lstrip("+-")) > 1:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number, or +N, or -N")
+    return text
+
+
+# --- commands
+
+
+def _status(given: argparse.Namespace, client: Client) -> int:
+    answer = client.call("Status", selectors=given.selectors or None)
+    render.status(answer, given.output)
+    return OK if render.is_as_wanted(answer) else NOT_AS_WANTED
+
+
+def _change(method: str) -> Callable[[argparse.Namespace, Client], int]:
+    def run(given: argparse.Namespace, client: Client) -> int:
+        return _do(given, client, method, selectors=given.selectors)
+
+    return run
+
+
+def _scale(given: argparse.Namespace, client: Client) -> int:
+    field = "by" if given.count[0] in "+-" else "workers"
+    return _do(given, client, "Scale", selectors=given.selectors, **{field: int(given.count)})
+
+
+def _shutdown(given: argparse.Namespace, client: Client) -> int:
+    return _do(given, client, "Shutdown")
+
+
+def _do(given: argparse.Namespace, client: Client, method: str, **parameters: object) -> int:
+    timeout_ms = None if given.timeout is None else round(given.timeout * 1000)
+    patience = render.Patience(given.name, given.selectors)
+    answer = client.call(
+        method,
+        when_slow=None if given.no_wait else patience.tell,
+        wait=not given.no_wait,
+        timeout_ms=timeout_ms,
+        **parameters,
+    )
+    render.change(answer, given.output)
+    return OK
+
+
+def _signal(given: argparse.Namespace, client: Client) -> int:
+    answer = client.call("Signal", selectors=given.selectors, signal=given.signal, whom=given.to)
+    render.change(answer, given.output)
+    return OK
+
+
+# --- errors
+
+
+def _explain(given: argparse.Namespace, error: CallFailed) -> int:
+    """Say what the supervisor's error means, and return its exit code."""
+    code = _CODES.get(error.name, FAILED)
+    if given.is_status and error.name == "NoSuchSelector":
+        code = STATUS_UNKNOWN
+    if given.output == "json":
+        render.json_object({"error": error.name, "parameters": error.parameters})
+    else:
+        _complain(render.error(error.name, error.parameters), code)
+    return code
+
+
+def _complain(text: str, code: int) -> int:
+    print(f"pidsupctl: {text}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

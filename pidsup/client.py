@@ -1,0 +1,136 @@
+"""Client of the control socket; blocking, and light to import."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Callable
+from types import TracebackType
+from typing import Self
+
+from pidsup.control.paths import names, socket_path
+from pidsup.control.protocol import INTERFACE, Decoder, Message, call, encode
+from pidsup.errors import PidsupError, ProtocolError
+
+_NO_LIMIT = 1 << 40  # of answers: the supervisor is ours
+
+_SLOW_S = 2.0
+
+
+class NotRunning(PidsupError):
+    """There is no supervisor to talk to."""
+
+
+class CallFailed(PidsupError):
+    """The supervisor answered with an error: `name` without the interface, `parameters`."""
+
+    def __init__(self, name: str, parameters: Message) -> None:
+        """Word it from its parameters."""
+        super().__init__(parameters.get("why") or name)
+        self.name = name
+        self.parameters = parameters
+
+
+class Client:
+    """A connection to one supervisor.  Owns its socket."""
+
+    def __init__(self, path: str) -> None:
+        """Connect; NotRunning when nobody listens, PermissionError without the right."""
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self._decoder = Decoder(_NO_LIMIT)
+        try:
+            self._socket.connect(path)
+        except (FileNotFoundError, ConnectionRefusedError) as error:
+            self._socket.close()
+            raise NotRunning(f"no supervisor listens at {path!r}") from error
+        except OSError:
+            self._socket.close()
+            raise
+
+    def call(
+        self, method: str, *, when_slow: Callable[[], object] | None = None, **parameters: object
+    ) -> Message:
+        """Call a method of org.pidsup.Supervisor and return its parameters.
+
+        CallFailed when it answers with an error; NotRunning when it hangs up.
+        *when_slow* is called once if there is no answer after 2 seconds.
+        """
+        self._socket.sendall(encode(call(method, parameters)))
+        if when_slow is not None and not self._answers_within(_SLOW_S):
+            when_slow()
+        answer = self._receive()
+        problem = answer.get("error")
+        given = answer.get("parameters", {})
+        if problem is not None:
+            raise CallFailed(str(problem).removeprefix(f"{INTERFACE}."), given)
+        if not isinstance(given, dict):
+            raise ProtocolError("the answer has no parameters")
+        return given
+
+    def _answers_within(self, seconds: float) -> bool:
+        self._socket.settimeout(seconds)
+        try:
+            return bool(self._socket.recv(1, socket.MSG_PEEK))
+        except TimeoutError:
+            return False
+        finally:
+            self._socket.settimeout(None)
+
+    def _receive(self) -> Message:
+        while (message := self._decoder.next()) is None:
+            data = self._socket.recv(1 << 18)
+            if not data:
+                raise NotRunning("the supervisor has hung up")
+            self._decoder.feed(data)
+        return message
+
+    def close(self) -> None:
+        """Hang up; twice is once."""
+        self._socket.close()
+
+    def __enter__(self) -> Self:
+        """Be the value of a with statement."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Hang up."""
+        self.close()
+
+
+def connect(name: str | None = None) -> Client:
+    """Connect to the supervisor called *name*, or to the only one that runs.
+
+    NotRunning lists those to choose from when there are several.
+    """
+    if name is not None:
+        try:
+            return Client(socket_path(name))
+        except NotRunning as error:
+            raise NotRunning(f"no supervisor {name!r} is running{_others()}") from error
+    alive = live_names()
+    if len(alive) == 1:
+        return Client(socket_path(alive[0]))
+    if alive:
+        raise NotRunning(f"several supervisors are running, choose one by -n: {', '.join(alive)}")
+    raise NotRunning("no supervisor is running: start one by `pidsup run -c FILE`")
+
+
+def live_names() -> list[str]:
+    """Return the names of the supervisors of this user that answer."""
+    alive = []
+    for name in names():
+        try:
+            Client(socket_path(name)).close()
+        except (NotRunning, OSError):
+            continue
+        alive.append(name)
+    return alive
+
+
+def _others() -> str:
+    alive = live_names()
+    return f"; running: {', '.join(alive)}" if alive else ""

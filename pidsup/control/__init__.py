@@ -1,0 +1,1 @@
+"""Varlink over a Unix socket: the interface file, framing, methods, server."""

@@ -1,0 +1,49 @@
+"""Where a supervisor is found: its runtime directory."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+
+SOCKET = "control.sock"
+LOCK = "lock"
+
+
+def base() -> str:
+    """Return the directory that holds one directory per supervisor of this user."""
+    if os.geteuid() == 0:
+        return "/run/pidsup"
+    runtime = os.environ.get("XDG_RUNTIME_DIR")
+    if runtime and os.path.isabs(runtime):
+        return f"{runtime}/pidsup"
+    return f"{tempfile.gettempdir()}/pidsup-{os.geteuid()}"
+
+
+def make(name: str) -> str:
+    """Make the runtime directory of a supervisor and return it.
+
+    PermissionError when something there belongs to another user: the temporary
+    directory is everybody's.
+    """
+    path = base()
+    for part in (path, f"{path}/{name}"):
+        os.makedirs(part, mode=0o755 if os.geteuid() == 0 else 0o700, exist_ok=True)
+        found = os.lstat(part)
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
+            raise PermissionError(f"{part!r} is not a directory of user {os.geteuid()}")
+    return f"{path}/{name}"
+
+
+def names() -> list[str]:
+    """Return the names of the supervisors of this user that have a socket, dead ones too."""
+    try:
+        found = os.listdir(base())
+    except FileNotFoundError:
+        return []
+    return sorted(name for name in found if os.path.exists(socket_path(name)))
+
+
+def socket_path(name: str) -> str:
+    """Return where the supervisor of that name listens."""
+    return f"{base()}/{name}/{SOCKET}"

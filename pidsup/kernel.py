@@ -1,0 +1,198 @@
+"""The one door to the system: what a simulation replaces, and nothing above it.
+
+Everything above takes a Kernel as an argument; `LINUX` is the real one.  The
+protocol is small on purpose: each method is one facility of `linux`, raises
+OSError, and never blocks, but for `Poller.poll`.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import select
+import time
+from collections.abc import Iterable
+from typing import Protocol
+
+from pidsup.linux import pidfd as _pidfd
+from pidsup.linux import proc, signalfd
+from pidsup.linux.pidfd import Exit
+from pidsup.linux.signalfd import SignalInfo
+from pidsup.linux.spawn import Born, Plan, SpawnError
+
+__all__ = ["LINUX", "Born", "Exit", "Kernel", "LinuxKernel", "Plan", "Poller", "SpawnError"]
+
+IN = select.EPOLLIN
+OUT = select.EPOLLOUT
+
+
+class Poller(Protocol):
+    """epoll(7), level-triggered, as `select.epoll` has it."""
+
+    def register(self, fd: int, eventmask: int = ..., /) -> None:
+        """Watch *fd*; EEXIST if it is watched, EPERM for a regular file."""
+
+    def modify(self, fd: int, eventmask: int, /) -> None:
+        """Change what is watched."""
+
+    def unregister(self, fd: int, /) -> None:
+        """Stop watching; do it *before* the descriptor is closed."""
+
+    def poll(self, timeout: float | None = ..., maxevents: int = ..., /) -> list[tuple[int, int]]:
+        """Wait at most *timeout* seconds, None for ever; return (fd, events)."""
+
+    def fileno(self) -> int:
+        """Return the poller's own descriptor, itself pollable."""
+
+    def close(self) -> None:
+        """Close it."""
+
+
+class Kernel(Protocol):
+    """What pidsup asks of Linux."""
+
+    def now(self) -> float:
+        """Return the seconds of CLOCK_MONOTONIC; no step of the wall clock moves it."""
+
+    def wall(self) -> float:
+        """Return the seconds since 1970, for people only."""
+
+    def random(self) -> float:
+        """Return a number in [0, 1), for jitter."""
+
+    def poller(self) -> Poller:
+        """Return a new epoll set; the caller owns it."""
+
+    def spawn(self, plan: Plan) -> Born:
+        """Start a process; SpawnError when it could not be.  The caller owns the pidfd."""
+
+    def wait(self, pidfd: int) -> Exit | None:
+        """Reap the child if it has ended."""
+
+    def signal(self, pidfd: int, signo: int) -> None:
+        """Signal the process; ProcessLookupError when it is gone."""
+
+    def signal_group(self, pidfd: int, pid: int, signo: int) -> None:
+        """Signal the group it leads; ProcessLookupError when that has no member."""
+
+    @property
+    def groups_outlive_leaders(self) -> bool:
+        """Tell whether `signal_group` reaches a group whose leader has been reaped."""
+
+    def is_zombie(self, pid: int) -> bool:
+        """Tell whether our child *pid* has ended and is not reaped."""
+
+    def group_of(self, pid: int) -> int:
+        """Return the process group of a pinned process; ProcessLookupError when it is gone."""
+
+    def children(self, pid: int) -> list[int]:
+        """Return the direct children of a process: a hint, to be pinned and checked."""
+
+    def pidfd_open(self, pid: int) -> int:
+        """Pin a process; ProcessLookupError when it is gone.  The caller owns the pidfd."""
+
+    def zombie(self) -> int | None:
+        """Return the pid of one dead child of ours that nobody has reaped."""
+
+    def reap(self, pid: int) -> Exit | None:
+        """Reap a zombie that `zombie` has named."""
+
+    def sleeps_in(self, pid: int) -> str:
+        """Say in which state and where a process sleeps: "D in nfs_wait", for people."""
+
+    def signals(self, signals: Iterable[int]) -> int:
+        """Return a descriptor that is readable when one is pending; the caller owns it."""
+
+    def read_signals(self, fd: int) -> list[SignalInfo]:
+        """Return pending signals, [] when there is none."""
+
+    def store(self) -> int:
+        """Return a new memory file, memfd_create(2); the caller owns it."""
+
+    def pwrite(self, fd: int, data: bytes, offset: int) -> None:
+        """Write at *offset* in one system call."""
+
+    def close(self, fd: int) -> None:
+        """Close a descriptor; it is in no poller any more."""
+
+
+class LinuxKernel:
+    """The real one."""
+
+    def __init__(self, *, group_signals: bool | None = None) -> None:
+        """Find out what this kernel has, unless a test says so."""
+        if group_signals is None:
+            group_signals = _pidfd.has_group_signals()
+        self.groups_outlive_leaders = group_signals
+
+    now = staticmethod(time.monotonic)
+    wall = staticmethod(time.time)
+    poller = staticmethod(select.epoll)
+    wait = staticmethod(_pidfd.wait)
+    signal = staticmethod(_pidfd.send_signal)
+    group_of = staticmethod(os.getpgid)
+    children = staticmethod(proc.children)
+    pidfd_open = staticmethod(_pidfd.pidfd_open)
+    signals = staticmethod(signalfd.create)
+    read_signals = staticmethod(signalfd.read)
+    close = staticmethod(os.close)
+
+    def random(self) -> float:
+        """Ask the kernel: `import random` costs more than all our jitter is worth."""
+        return int.from_bytes(os.urandom(4), "little") / 2**32
+
+    def spawn(self, plan: Plan) -> Born:
+        """Start a process."""
+        return plan.spawn()
+
+    def signal_group(self, pidfd: int, pid: int, signo: int) -> None:
+        """Signal the group; below Linux 6.9 by number, so before the leader is reaped.
+
+        Until then it keeps the number taken.  Afterwards signal 0 still asks
+        whether there is a group of that number, and harms nobody.
+        """
+        if self.groups_outlive_leaders:
+            _pidfd.send_group_signal(pidfd, signo)
+        else:
+            os.killpg(pid, signo)
+
+    def is_zombie(self, pid: int) -> bool:
+        """Look, without reaping."""
+        try:
+            return bool(os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT))
+        except ChildProcessError:
+            return False
+
+    def zombie(self) -> int | None:
+        """Look, without reaping; always names the same one until that is reaped."""
+        try:
+            found = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+        except ChildProcessError:  # no child at all
+            return None
+        return found.si_pid if found else None
+
+    def reap(self, pid: int) -> Exit | None:
+        """Reap by pid, which a zombie keeps taken."""
+        found = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG)
+        if found is None:
+            return None
+        if found.si_code == os.CLD_EXITED:
+            return Exit(found.si_status, None)
+        return Exit(None, found.si_status, found.si_code == os.CLD_DUMPED)
+
+    def sleeps_in(self, pid: int) -> str:
+        """Read it from /proc."""
+        state, where = proc.state(pid), proc.wchan(pid)
+        return f"{state} in {where}" if where else state
+
+    def store(self) -> int:
+        """Make a memory file."""
+        return os.memfd_create("pidsup-table", os.MFD_CLOEXEC)
+
+    def pwrite(self, fd: int, data: bytes, offset: int) -> None:
+        """Write; a short write to a memory file means that memory ran out."""
+        if os.pwrite(fd, data, offset) != len(data):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+LINUX: Kernel = LinuxKernel()

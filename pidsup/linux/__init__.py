@@ -1,0 +1,1 @@
+"""One kernel facility per module, over csrc; mechanism only, raises OSError."""

@@ -1,0 +1,40 @@
+"""proc(5): what is only to be read there."""
+
+from __future__ import annotations
+
+import os
+
+
+def children(pid: int) -> list[int]:
+    """Return the pids of the direct children, [] when they cannot be read: it is gone, say.
+
+    A list is only a hint: pin each with a pidfd and look again before acting.
+    """
+    found: list[int] = []
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return found
+    for thread in threads:
+        found.extend(map(int, _read(f"/proc/{pid}/task/{thread}/children").split()))
+    return found
+
+
+def state(pid: int) -> str:
+    """Return the one-letter state ("R", "S", "D", "Z", ...), "" when it is gone."""
+    # The name, in parentheses, may hold anything, spaces and ")" too.
+    return _read(f"/proc/{pid}/stat").rpartition(") ")[2][:1]
+
+
+def wchan(pid: int) -> str:
+    """Return the kernel function that the process sleeps in, "" when not known."""
+    name = _read(f"/proc/{pid}/wchan")
+    return "" if name == "0" else name
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except OSError:  # gone, not ours to look at, or we have no descriptor left
+        return ""

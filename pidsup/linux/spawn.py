@@ -1,0 +1,193 @@
+"""Start a process from a plan prepared once: clone3(2), attributes, execve(2).
+
+The work is in csrc/spawn.c; here the plan is laid out in C memory, so that a
+restart costs one call and no conversion.
+"""
+
+from __future__ import annotations
+
+import os
+from _thread import allocate_lock
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from pidsup.linux.native import ffi, lib
+
+DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+#: PIDSUP_STEP_CHDIR -> "chdir"
+_STEPS = {
+    number: name.removeprefix("PIDSUP_STEP_").lower()
+    for number, name in ffi.typeof("enum pidsup_step").elements.items()
+}
+RUNG_ANY, RUNG_CLONE3, RUNG_CLONE = 0, 1, 2  # enum pidsup_rung
+_ALL = (1 << 64) - 1  # capabilities; also the kernel's RLIM_INFINITY, which is -1 in Python
+_NO_ID = (1 << 32) - 1  # to setresuid(2) it means "leave it"; what is larger wraps around to root
+_LISTEN_PID = "LISTEN_PID"
+_one_at_a_time = allocate_lock()  # see Plan.spawn
+
+
+class SpawnError(OSError):
+    """A process could not be started; `step` is where, `strerror` why."""
+
+    def __init__(self, number: int, step: str, subject: str | None = None) -> None:
+        """Word it as "chdir '/srv/shop': No such file or directory"."""
+        what = step if subject is None else f"{step} {subject!r}"
+        super().__init__(number, os.strerror(number))
+        self.step = step
+        self._text = f"{what}: {os.strerror(number)}"
+
+    def __str__(self) -> str:
+        """Leave out the number: a person reads this."""
+        return self._text
+
+
+class Born(NamedTuple):
+    """A new process.  Who gets this owns the pidfd."""
+
+    pid: int
+    pidfd: int
+    inode: int  #: of the pidfd, unique per boot on Linux 6.9; 0 if not known
+
+
+class Plan:
+    """Everything that a start needs, in C memory; immutable once made.
+
+    Borrows the descriptors in *fds* and *cgroup*: they stay open while it is used.
+    """
+
+    __slots__ = ("_alive", "_command", "_cwd", "_exclusive", "_plan", "_subjects")
+
+    def __init__(
+        self,
+        command: Sequence[str],
+        *,
+        environment: Mapping[str, str],
+        fds: Sequence[int] = (0, 1, 2),
+        cwd: str | None = None,
+        new_session: bool = True,
+        umask: int | None = None,
+        nice: int | None = None,
+        cpus: Sequence[int] = (),
+        rlimits: Sequence[tuple[int, int, int]] = (),
+        groups: Sequence[int] | None = None,
+        gid: int | None = None,
+        uid: int | None = None,
+        bounding: int = _ALL,
+        ambient: int = 0,
+        no_new_privs: bool = False,
+        cgroup: int = -1,
+        listen_pid: bool = False,
+        rung: int = RUNG_ANY,
+    ) -> None:
+        """Lay out the plan.
+
+        *command* is looked up in the PATH of *environment* at each start, as
+        execvp(3) does.  The child's descriptor i is a copy of fds[i], -1 leaves
+        it closed.  *rlimits* are (resource, soft, hard); *bounding* is the mask
+        of capabilities that stay; *listen_pid* adds LISTEN_PID with the child's
+        own pid, sd_listen_fds(3).
+        """
+        if not command:
+            raise ValueError("a command needs at least a program")
+        self._alive: list[Any] = []  # what the C structure points to
+        self._command = command[0]
+        self._cwd = cwd
+        self._subjects = {
+            "exec": command[0],
+            "chdir": cwd,
+            "setuid": str(uid),
+            "setgid": str(gid),
+            "nice": str(nice),
+            "affinity": ",".join(map(str, cpus)),
+        }
+        self._exclusive = listen_pid or uid is not None or gid is not None
+        self._refuse_other_ids([uid, gid, *(groups or ())])
+        plan = self._plan = ffi.new("struct pidsup_plan *")
+        plan.paths = self._strings(_candidates(command[0], environment.get("PATH", DEFAULT_PATH)))
+        plan.argv = self._strings(command)
+        variables = [self._variable(key, value) for key, value in environment.items()]
+        if listen_pid:
+            start = f"{_LISTEN_PID}="
+            variables = [v for v in variables if not v.startswith(start)]
+            plan.envp = self._strings([*variables, start + "0" * 12])
+            plan.listen_pid = plan.envp[len(variables)] + len(start)
+        else:
+            plan.envp = self._strings(variables)
+        if cwd is not None:
+            plan.cwd = self._string(cwd)
+        plan.fds = self._keep(ffi.new("int[]", list(fds)))
+        plan.n_fds = len(fds)
+        plan.cgroup = cgroup
+        plan.new_session = new_session
+        plan.mask = -1 if umask is None else umask
+        plan.set_nice, plan.nice = nice is not None, nice or 0
+        if cpus:
+            mask = sum(1 << cpu for cpu in set(cpus))
+            size = (max(cpus) // 64 + 1) * 8  # sched_setaffinity(2) counts in words
+            plan.cpus = self._keep(ffi.new("unsigned char[]", mask.to_bytes(size, "little")))
+            plan.cpus_bytes = size
+        limits = [(which, soft & _ALL, hard & _ALL) for which, soft, hard in rlimits]
+        plan.rlimits = self._keep(ffi.new("struct pidsup_rlimit[]", limits))
+        plan.n_rlimits = len(rlimits)
+        plan.groups = self._keep(ffi.new("uint32_t[]", list(groups or ())))
+        plan.n_groups = -1 if groups is None else len(groups)
+        plan.gid = -1 if gid is None else gid
+        plan.uid = -1 if uid is None else uid
+        plan.bounding, plan.ambient = bounding, ambient
+        plan.no_new_privs = no_new_privs
+        plan.rung = rung
+
+    def _keep(self, value: Any) -> Any:
+        self._alive.append(value)
+        return value
+
+    def _string(self, text: str) -> Any:
+        data = os.fsencode(text)
+        if b"\0" in data:  # to C the end of the string: half of it would be used
+            raise ValueError(f"cannot start {self._command!r}: a NUL byte in {text!r}")
+        return self._keep(ffi.new("char[]", data))
+
+    def _strings(self, items: Iterable[str]) -> Any:
+        return self._keep(ffi.new("char *[]", [*map(self._string, items), ffi.NULL]))
+
+    def _variable(self, key: str, value: str) -> str:
+        if not key or "=" in key:
+            raise ValueError(f"cannot start {self._command!r}: no variable is called {key!r}")
+        return f"{key}={value}"
+
+    def _refuse_other_ids(self, ids: Iterable[int | None]) -> None:
+        for number in ids:
+            if number is not None and not 0 <= number < _NO_ID:
+                raise ValueError(
+                    f"cannot start {self._command!r}: {number} is no id of a user or group"
+                )
+
+    def __repr__(self) -> str:
+        """Show what it starts."""
+        return f"Plan({self._command!r}, cwd={self._cwd!r})"
+
+    def spawn(self) -> Born:
+        """Start the process; SpawnError names the step that failed, and nothing is left over.
+
+        Blocks until the new program runs, which takes as long as the file system
+        and a frozen cgroup make it.  From several threads at once: those that
+        change the user or write LISTEN_PID touch what is shared, and take turns.
+        """
+        ret = ffi.new("struct pidsup_child *")
+        if self._exclusive:
+            with _one_at_a_time:
+                rc = lib.pidsup_spawn(self._plan, ret)
+        else:
+            rc = lib.pidsup_spawn(self._plan, ret)
+        if rc < 0:
+            step = _STEPS[ret.step]
+            raise SpawnError(-rc, step, self._subjects.get(step))
+        return Born(ret.pid, ret.pidfd, ret.inode)
+
+
+def _candidates(program: str, path: str) -> list[str]:
+    """Return what execvp(3) would try for *program*, in order."""
+    if "/" in program or not program:
+        return [program]
+    return [f"{folder or '.'}/{program}" for folder in path.split(":")]

@@ -1,0 +1,1 @@
+"""Clock, timers and epoll: the only place that blocks."""

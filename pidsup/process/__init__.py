@@ -1,0 +1,1 @@
+"""A child from birth to the end of its tree."""

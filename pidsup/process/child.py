@@ -1,0 +1,244 @@
+"""A child process and, without a cgroup, the tree below it.
+
+The tree is its process group (it leads a session of its own) plus those
+descendants that left the group, found through /proc and each pinned by a pidfd.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import suppress
+from enum import Enum
+from functools import partial
+from signal import SIGKILL
+
+from pidsup.kernel import IN, Born, Exit, Kernel
+from pidsup.loop.sources import Sources
+
+
+class Whom(Enum):
+    """Who gets a signal."""
+
+    MAIN = "main"
+    CHILDREN = "children"  #: the direct children
+    ALL = "all"  #: the whole tree, each process once
+
+
+class Child:
+    """One process from its birth to the end of its tree.
+
+    Owns its pidfd and those that pin its descendants; `close` gives them up.  It
+    is the only one to reap the process.
+    """
+
+    __slots__ = (
+        "_kernel",
+        "_known",
+        "_on_exit",
+        "_pinned",
+        "_sources",
+        "ended_at",
+        "exit",
+        "inode",
+        "pid",
+        "pidfd",
+        "started_at",
+    )
+
+    def __init__(
+        self,
+        born: Born,
+        kernel: Kernel,
+        sources: Sources,
+        *,
+        known: dict[int, Child],
+        started_at: float,
+    ) -> None:
+        """Take over what `Kernel.spawn` returned; stay in *known* while the pid is taken."""
+        self.pid, self.pidfd, self.inode = born
+        self.started_at = started_at
+        self.ended_at: float | None = None
+        self.exit: Exit | None = None
+        self._kernel = kernel
+        self._sources = sources
+        self._known = known
+        known[self.pid] = self
+        self._on_exit: Callable[[], object] | None = None
+        self._pinned: dict[int, int] = {}  # pid -> pidfd
+
+    def watch(self, on_exit: Callable[[], object]) -> None:
+        """Call *on_exit* once when it has been reaped, also if that was before."""
+        self._on_exit = on_exit
+        if self.exit is None:
+            self._sources.add(self.pidfd, IN, self.reap)
+        else:
+            on_exit()
+
+    def reap(self) -> None:
+        """Reap it if it has ended, and say so; harmless at any time."""
+        if self.exit is not None:
+            return
+        kernel = self._kernel
+        if not kernel.groups_outlive_leaders and kernel.is_zombie(self.pid):
+            with suppress(PermissionError):
+                self._signal_group(SIGKILL)
+        ended = kernel.wait(self.pidfd)
+        if ended is None:
+            return
+        self._sources.remove(self.pidfd)
+        del self._known[self.pid]
+        self.exit = ended
+        self.ended_at = kernel.now()
+        if self._on_exit is not None:
+            self._on_exit()
+
+    # --- signals
+
+    def signal(self, signo: int, whom: Whom = Whom.MAIN) -> bool:
+        """Send a signal; False when there was nobody (left) to get it.
+
+        Of several, those that run as another user (sudo) are passed over; PermissionError
+        when there are no others, as kill(2) has it for a group.
+        """
+        if whom is Whom.MAIN:
+            return self._signal_one(self.pidfd, signo)
+        self.pin_descendants()
+        if whom is Whom.CHILDREN:
+            direct = self._children_of(self.pid)
+            chosen = [fd for pid, fd in self._pinned.items() if pid in direct]
+            return _any_sent([partial(self._signal_one, fd, signo) for fd in chosen])
+        return _any_sent([partial(self._signal_group, signo), *self._to_outsiders(signo)])
+
+    def _to_outsiders(self, signo: int) -> Iterator[Callable[[], bool]]:
+        """Yield what signals each pinned process that is not in our group, once.
+
+        One that leads a group of its own is signalled as that group, also when it is
+        dead: no fork in it can slip between the look and the signal.
+        """
+        groups = {self.pid}
+        for pid, pidfd in list(self._pinned.items()):
+            try:
+                group = self._kernel.group_of(pid)
+            except ProcessLookupError:
+                group = pid  # that it may have led
+            if group in groups:
+                continue
+            leader = self._pinned.get(group)
+            if leader is None or not self._kernel.groups_outlive_leaders:
+                yield partial(self._signal_one, pidfd, signo)
+            else:
+                groups.add(group)
+                yield partial(self._signal_led, leader, group, signo)
+
+    def _signal_led(self, pidfd: int, pid: int, signo: int) -> bool:
+        """Signal the group that a process leads or led."""
+        try:
+            self._kernel.signal_group(pidfd, pid, signo)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            if signo:
+                raise
+        return True
+
+    def _signal_group(self, signo: int) -> bool:
+        if self.exit is not None and not self._kernel.groups_outlive_leaders:
+            # The number may be another group's by now; it is if there is a process
+            # of that number, for the group kept it from being given out again.
+            if signo or self._number_is_taken():
+                return False
+        return self._signal_led(self.pidfd, self.pid, signo)
+
+    def _number_is_taken(self) -> bool:
+        try:
+            self._kernel.group_of(self.pid)
+        except ProcessLookupError:
+            return False
+        return True
+
+    def _signal_one(self, pidfd: int, signo: int) -> bool:
+        try:
+            self._kernel.signal(pidfd, signo)
+        except ProcessLookupError:
+            return False
+        except PermissionError:
+            if signo:
+                raise
+        return True
+
+    # --- the tree
+
+    def pin_descendants(self) -> None:
+        """Open a pidfd of every descendant that there is now.
+
+        To be done while the parents live: an orphan's ancestry is lost.  What
+        cannot be pinned (no descriptor left) stays in the process group's care.
+        """
+        todo = [self.pid, *self._pinned]
+        while todo:
+            parent = todo.pop()
+            for pid in self._children_of(parent):
+                if pid in self._pinned:
+                    continue
+                try:
+                    fd = self._kernel.pidfd_open(pid)
+                except OSError:
+                    continue
+                # The number may have gone to a stranger before it was pinned.
+                if pid in self._children_of(parent):
+                    self._pinned[pid] = fd
+                    todo.append(pid)
+                else:
+                    self._kernel.close(fd)
+
+    def _children_of(self, pid: int) -> list[int]:
+        """List the children of a process of the tree, [] once its number is free."""
+        found = self._kernel.children(pid)
+        # Asked afterwards: while it lives, the number was its own.
+        lives = self.exit is None if pid == self.pid else self._signal_one(self._pinned[pid], 0)
+        return found if lives else []
+
+    def kill_tree(self) -> None:
+        """Send SIGKILL to all of it."""
+        self.signal(SIGKILL, Whom.ALL)
+
+    def tree_is_empty(self) -> bool:
+        """Tell whether nothing of it is left; the process itself has been reaped.
+
+        A zombie that its parent has not reaped yet still counts.
+        """
+        for pid, pidfd in list(self._pinned.items()):
+            if not self._signal_one(pidfd, 0) and not self._leads_any(pidfd, pid):
+                del self._pinned[pid]
+                self._kernel.close(pidfd)
+        return not self._pinned and not self._signal_group(0)
+
+    def _leads_any(self, pidfd: int, pid: int) -> bool:
+        """Tell whether a pinned process that is gone led a group that is not."""
+        return self._kernel.groups_outlive_leaders and self._signal_led(pidfd, pid, 0)
+
+    def sleeps_in(self) -> str:
+        """Say where it hangs, for people."""
+        return self._kernel.sleeps_in(self.pid)
+
+    def close(self) -> None:
+        """Give up the descriptors; twice is once."""
+        if self.pidfd >= 0:
+            fd, self.pidfd = self.pidfd, -1
+            self._sources.remove(fd)
+            self._kernel.close(fd)
+        while self._pinned:
+            self._kernel.close(self._pinned.popitem()[1])
+
+
+def _any_sent(sends: Iterable[Callable[[], bool]]) -> bool:
+    """Send all; True if one reached somebody, PermissionError if all there are refused."""
+    reached, refused = False, None
+    for send in sends:
+        try:
+            reached = send() or reached
+        except PermissionError as error:
+            refused = error
+    if refused is not None and not reached:
+        raise refused
+    return reached

@@ -1,0 +1,60 @@
+"""The report on a process that has ended: one type for status, logs, events, exceptions."""
+
+from __future__ import annotations
+
+import signal
+from typing import NamedTuple
+
+from pidsup.kernel import Exit
+from pidsup.policy.restart import Ending
+
+#: Signals that count as a clean end, systemd.service(5), Restart=.
+_CLEAN_SIGNALS = frozenset({signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGPIPE})
+
+
+class ExitReport(NamedTuple):
+    """How, after how long, and whether we had asked for it."""
+
+    code: int | None
+    signal: str | None  #: "KILL"; code and signal are both None where it is not known
+    core: bool
+    user_s: float
+    system_s: float
+    ran_s: float
+    asked_for: bool
+
+    def __str__(self) -> str:
+        """Word it for a person: "killed by SEGV, core dumped"."""
+        if self.signal is not None:
+            return f"killed by {self.signal}" + (", core dumped" if self.core else "")
+        return "ended in an unknown way" if self.code is None else f"exited with {self.code}"
+
+
+def report(ended: Exit, *, ran_s: float, asked_for: bool) -> ExitReport:
+    """Make the report of what the kernel says."""
+    return ExitReport(
+        ended.code,
+        None if ended.signal is None else signal_name(ended.signal),
+        ended.core,
+        ended.user_s,
+        ended.system_s,
+        ran_s,
+        asked_for,
+    )
+
+
+def ending(ended: Exit) -> Ending:
+    """Class an exit as systemd's table of Restart= does."""
+    if ended.signal is not None:
+        if ended.signal in _CLEAN_SIGNALS:
+            return Ending.CLEAN
+        return Ending.SIGNAL
+    return Ending.CLEAN if ended.code == 0 else Ending.CODE
+
+
+def signal_name(signo: int) -> str:
+    """Return "TERM" for 15, "34" for what has no name."""
+    try:
+        return signal.Signals(signo).name.removeprefix("SIG")
+    except ValueError:
+        return str(signo)

@@ -1,0 +1,86 @@
+"""Start processes a few at a time, and tell how it went as an event.
+
+A start that fails is an event like any other.  Neither is ever delivered from
+inside the request: that is what lets a spawn move elsewhere one day without a
+change above (a dead network file system can hold it up for minutes).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Protocol
+
+from pidsup.kernel import Kernel, Plan
+from pidsup.loop.loop import Loop
+from pidsup.loop.sources import BATCH, Sources
+from pidsup.process.child import Child
+
+
+class Requester(Protocol):
+    """Who asks for a process."""
+
+    def prepare(self) -> Plan:
+        """Return the plan to start from, now; OSError or LookupError if there is none."""
+
+    def spawned(self, child: Child) -> None:
+        """Take the child: the requester closes it in the end."""
+
+    def spawn_failed(self, error: Exception | None) -> None:
+        """Hear that there is no process; None: the request was cancelled."""
+
+
+class Request:
+    """A start that was asked for."""
+
+    __slots__ = ("requester",)
+
+    def __init__(self, requester: Requester) -> None:
+        """Only Spawner makes these."""
+        self.requester: Requester | None = requester
+
+
+class Spawner:
+    """A queue of starts, at most 32 of which are made in one turn of the loop."""
+
+    def __init__(self, loop: Loop, kernel: Kernel, sources: Sources) -> None:
+        """Borrow all three."""
+        self._loop = loop
+        self._kernel = kernel
+        self._sources = sources
+        self._queue: deque[Request] = deque()
+        self.children: dict[int, Child] = {}  #: those not reaped yet, by pid
+
+    def request(self, requester: Requester) -> Request:
+        """Ask for a start; the answer comes as `spawned` or `spawn_failed`."""
+        request = Request(requester)
+        if not self._queue:
+            self._loop.call_soon(self._drain)
+        self._queue.append(request)
+        return request
+
+    def cancel(self, request: Request) -> None:
+        """Withdraw a request: `spawn_failed(None)` follows unless it was too late."""
+        requester = request.requester
+        if requester is not None:
+            request.requester = None
+            self._loop.call_soon(requester.spawn_failed, None)
+
+    def _drain(self) -> None:
+        for _ in range(min(BATCH, len(self._queue))):
+            request = self._queue.popleft()
+            if request.requester is not None:
+                requester, request.requester = request.requester, None
+                self._spawn(requester)
+        if self._queue:
+            self._loop.call_soon(self._drain)
+
+    def _spawn(self, requester: Requester) -> None:
+        # LookupError: a user or a group that does not exist.
+        try:
+            started_at = self._kernel.now()
+            born = self._kernel.spawn(requester.prepare())
+        except (OSError, LookupError) as error:
+            self._loop.call_soon(requester.spawn_failed, error)
+            return
+        child = Child(born, self._kernel, self._sources, known=self.children, started_at=started_at)
+        self._loop.call_soon(requester.spawned, child)

@@ -1,0 +1,1 @@
+"""The daemon: loop, signals, watchers, changes, table, shutdown."""

@@ -1,0 +1,1 @@
+"""One command kept running in N slots: the shells around policy."""

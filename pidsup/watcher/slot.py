@@ -1,0 +1,324 @@
+"""A slot: a stable place that one worker at a time runs in.
+
+The shell around policy.lifecycle: it turns what happens to the worker into
+events, performs the actions, and decides nothing that policy can decide.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from signal import SIGKILL
+from typing import Protocol
+
+from pidsup.config.model import WatcherSpec
+from pidsup.kernel import Kernel, Plan
+from pidsup.log import Log
+from pidsup.loop.loop import Handle, Loop
+from pidsup.policy import restart
+from pidsup.policy.lifecycle import Action, Event, State, step
+from pidsup.policy.restart import Again, Ending, Finished, GiveUp, Later, Verdict
+from pidsup.policy.stopping import KILL_CHECK_S, clean_check_s
+from pidsup.process.child import Child, Whom
+from pidsup.process.exit import ExitReport, ending, report, signal_name
+from pidsup.process.spawner import Request, Spawner
+
+
+class Owner(Protocol):
+    """What a slot needs around it; its watcher."""
+
+    spec: WatcherSpec
+    kernel: Kernel
+    loop: Loop
+    spawner: Spawner
+    log: Log
+
+    def plan(self) -> Plan:
+        """Return the plan for a start; OSError or LookupError if there is none now."""
+
+    def wants(self, slot: Slot) -> bool:
+        """Tell whether the slot is to have a worker."""
+
+    def entered(self, slot: Slot, before: State) -> None:
+        """Hear that the state of the slot has just changed, or that it has its worker."""
+
+    def settled(self, slot: Slot) -> None:
+        """Hear that all that an event led to has been done."""
+
+    def next_serial(self) -> int:
+        """Return a number for a new worker."""
+
+    def await_empty_tree(self, slot: Slot) -> None:
+        """Call `look_again` whenever orphans have been reaped, while the slot is cleaning."""
+
+    def gave_up(self, slot: Slot) -> None:
+        """Hear that the slot failed too often."""
+
+
+class Slot:
+    """A place for a worker.  Owns the worker's Child, which owns its pidfd."""
+
+    __slots__ = (
+        "_attempt",
+        "_busy",
+        "_events",
+        "_memory",
+        "_owner",
+        "_request",
+        "_step",
+        "_timer",
+        "_verdict",
+        "child",
+        "due_at",
+        "index",
+        "last_exit",
+        "name",
+        "not_before",
+        "reason",
+        "record",
+        "restarts",
+        "running",
+        "serial",
+        "since",
+        "state",
+    )
+
+    def __init__(self, owner: Owner, index: int) -> None:
+        """Start out stopped."""
+        self.index = index
+        self.name = f"{owner.spec.name}:{index}"
+        self.state = State.STOPPED
+        self.since = owner.kernel.now()  #: when the state was entered
+        self.running: bool | None = None  #: what was asked of this slot alone
+        self.not_before = 0.0  #: a worker started earlier is to be replaced
+        self.child: Child | None = None
+        self.serial = 0  #: of the current or last worker, web:3#41
+        self.restarts = 0  #: starts that nobody asked for
+        self.last_exit: ExitReport | None = None
+        self.reason = ""  #: why it is where it is, for people
+        self.due_at: float | None = None  #: when the deadline of this state passes
+        self.record = -1  #: its place in the table, which `supervisor.table` gives
+        self._owner = owner
+        self._events: list[Event] = []
+        self._busy = False
+        self._request: Request | None = None
+        self._timer: Handle | None = None
+        self._verdict: Verdict | None = None  # None: nobody wants it back
+        self._memory = restart.FRESH
+        self._step = 0  # of the stop plan
+        self._attempt = 0  # at cleaning
+
+    def __repr__(self) -> str:
+        """Show where it stands."""
+        return f"Slot({self.name}, {self.state.value})"
+
+    # --- events in
+
+    def handle(self, event: Event) -> None:
+        """Take an event, and all that it leads to, to its end."""
+        self._events.append(event)
+        if self._busy:
+            return
+        self._busy = True
+        try:
+            while self._events:
+                self._take(self._events.pop(0))
+        finally:
+            self._busy = False
+        self._owner.settled(self)
+
+    def reset(self) -> None:
+        """Forgive all failures: a command wants it to run."""
+        self._memory = restart.FRESH
+        self._verdict = None
+        self.handle(Event.RESET)
+
+    def outdated(self) -> bool:
+        """Tell whether its worker is one that a restart was to replace."""
+        return self.child is not None and self.child.started_at < self.not_before
+
+    def look_again(self) -> None:
+        """Look whether the tree is empty by now."""
+        if self.state is State.CLEANING:
+            self.handle(Event.OVERDUE)
+
+    def send(self, signo: int, whom: Whom) -> bool:
+        """Signal the worker; False when there was nobody to get it."""
+        return self.child is not None and self.child.signal(signo, whom)
+
+    # Requester, for the spawner
+
+    def prepare(self) -> Plan:
+        """Return the plan to start from."""
+        return self._owner.plan()
+
+    def spawned(self, child: Child) -> None:
+        """Take the child over."""
+        self._request = None
+        self.child = child
+        self.serial = self._owner.next_serial()
+        self.reason = ""
+        self.handle(Event.SPAWNED)
+        child.watch(self._exited)
+
+    def spawn_failed(self, error: Exception | None) -> None:
+        """Take note that there is no process."""
+        self._request = None
+        self._verdict = None
+        if error is not None:
+            self.reason = str(error)
+            self._decide(Ending.CODE, ran_s=None)
+            self._log_end("cannot start worker", why=self.reason)
+        self.handle(Event.SPAWN_FAILED)
+
+    def _exited(self) -> None:
+        child = self.child
+        assert child is not None and child.exit is not None and child.ended_at is not None  # noqa: S101, PT018  whoever calls this has just reaped it
+        asked_for = self.state is not State.READY
+        ran_s = child.ended_at - child.started_at
+        self.last_exit = report(child.exit, ran_s=ran_s, asked_for=asked_for)
+        self.reason = str(self.last_exit)
+        self._verdict = None
+        if asked_for:
+            self._owner.log.info(
+                "worker stopped", slot=self.name, pid=child.pid, how=self.reason, ran_s=ran_s
+            )
+        else:
+            self._decide(ending(child.exit), ran_s=ran_s)
+            self._log_end("worker ended", pid=child.pid, how=self.reason, ran_s=ran_s)
+        self.handle(Event.EXITED)
+
+    def _decide(self, how: Ending, ran_s: float | None) -> None:
+        owner = self._owner
+        self._verdict = restart.decide(
+            owner.spec.restart,
+            self._memory,
+            how,
+            ran_s=ran_s,
+            now=owner.kernel.now(),
+            chance=owner.kernel.random(),
+        )
+        self._memory = self._verdict.memory if isinstance(self._verdict, Later) else restart.FRESH
+
+    def _log_end(self, event: str, **facts: object) -> None:
+        verdict = self._verdict
+        if isinstance(verdict, Again | Finished | Later | GiveUp):
+            tell = self._owner.log.error if isinstance(verdict, GiveUp) else self._owner.log.warning
+            tell(event, slot=self.name, **facts, next=verdict.reason)
+
+    # --- actions out
+
+    def _take(self, event: Event) -> None:
+        before = self.state
+        self.state, actions = step(before, event)
+        if self.state is not before:
+            self.since = self._owner.kernel.now()
+            self.due_at = None
+            self._step = self._attempt = 0
+        if self.state is not before or event is Event.SPAWNED:
+            self._owner.entered(self, before)
+        for action in actions:
+            _PERFORM[action](self)
+
+    def _spawn(self) -> None:
+        if isinstance(self._verdict, Again | Later):
+            self.restarts += 1
+        self._verdict = None
+        self._request = self._owner.spawner.request(self)
+
+    def _cancel_spawn(self) -> None:
+        if self._request is not None:
+            self._owner.spawner.cancel(self._request)
+
+    def _stop_step(self) -> None:
+        plan = self._owner.spec.stop_plan
+        now = plan[self._step]
+        self._step += 1
+        last = self._step == len(plan)
+        following = "KILL" if last else signal_name(plan[self._step].signo)
+        self.reason = f"{signal_name(now.signo)} sent, {following} after {now.timeout_s:g} s"
+        assert self.child is not None  # noqa: S101  the table asks for this with a worker only
+        # Before the signal: an orphan's ancestry is lost.
+        self.child.pin_descendants()
+        self._signal(now.signo, Whom.ALL if now.to_all else Whom.MAIN)
+        self._set_timer(now.timeout_s, Event.KILL_DUE if last else Event.STEP_DUE)
+
+    def _kill(self) -> None:
+        if self.child is None:  # the answer to the request for a process is still to come
+            return
+        if self._attempt:
+            self.reason = f"KILL sent, still there: {self.child.sleeps_in()}"
+            self._owner.log.warning("worker does not die", slot=self.name, why=self.reason)
+        else:
+            self.reason = "KILL sent"
+        self._attempt += 1
+        self._signal(SIGKILL, Whom.ALL)
+        self._set_timer(KILL_CHECK_S, Event.OVERDUE)
+
+    def _clean(self) -> None:
+        child = self.child
+        if child is not None:
+            if not child.tree_is_empty():
+                self._signal(SIGKILL, Whom.ALL)
+                self._owner.await_empty_tree(self)
+                self._set_timer(clean_check_s(self._attempt), Event.OVERDUE)
+                self._attempt += 1
+                return
+            child.close()
+            self.child = None
+        self._drop_timer()
+        self._events.append(self._verdict_event())
+
+    def _verdict_event(self) -> Event:
+        verdict = self._verdict
+        if verdict is None or not self._owner.wants(self):
+            self._verdict = None
+            return Event.DOWN
+        if isinstance(verdict, Again):
+            return Event.AGAIN
+        if isinstance(verdict, Later):
+            return Event.LATER
+        self.reason = f"{self.reason}; {verdict.reason}"
+        if isinstance(verdict, GiveUp):
+            self._owner.gave_up(self)
+            return Event.GIVE_UP
+        return Event.FAIL if verdict.failed else Event.COMPLETE
+
+    def _set_retry(self) -> None:
+        assert isinstance(self._verdict, Later)  # noqa: S101  it is what led here
+        self._set_timer(self._verdict.delay_s, Event.RETRY_DUE)
+
+    def _signal(self, signo: int, whom: Whom) -> None:
+        """Send a signal; what cannot be signalled is said, and the deadline goes on."""
+        try:
+            self.send(signo, whom)
+        except OSError as error:
+            self.reason = f"cannot send {signal_name(signo)}: {error.strerror}"
+            self._owner.log.error("cannot signal worker", slot=self.name, why=self.reason)
+
+    # --- the one timer
+
+    def _set_timer(self, delay_s: float, event: Event) -> None:
+        self._drop_timer()
+        self.due_at = self._owner.kernel.now() + delay_s
+        self._timer = self._owner.loop.call_at(self.due_at, self._due, event)
+
+    def _due(self, event: Event) -> None:
+        self._timer = None
+        self.handle(event)
+
+    def _drop_timer(self) -> None:
+        self.due_at = None
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+_PERFORM: dict[Action, Callable[[Slot], None]] = {
+    Action.SPAWN: Slot._spawn,
+    Action.CANCEL_SPAWN: Slot._cancel_spawn,
+    Action.STOP_STEP: Slot._stop_step,
+    Action.KILL: Slot._kill,
+    Action.CLEAN: Slot._clean,
+    Action.SET_RETRY: Slot._set_retry,
+    Action.DROP_TIMER: Slot._drop_timer,
+}

@@ -1,0 +1,240 @@
+"""A watcher: one command kept running as N workers.
+
+It holds what is wanted; `reconcile` compares that with what is, slot by slot,
+and emits the slots' events.  It is level-triggered and may be called at any time.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import NamedTuple, Protocol
+
+from pidsup.config.model import WatcherSpec
+from pidsup.kernel import Kernel, Plan
+from pidsup.log import Log
+from pidsup.loop.loop import Handle, Loop
+from pidsup.policy.lifecycle import Event, State
+from pidsup.process.spawner import Spawner
+from pidsup.watcher.plan import Surroundings, make_plan
+from pidsup.watcher.slot import Slot
+
+#: Down for good: nothing but a command changes it.
+AT_REST = frozenset({State.STOPPED, State.FAILED, State.COMPLETED})
+_STARTABLE = frozenset({State.STOPPED, State.WAITING})
+_STOPPABLE = frozenset({State.WAITING, State.STARTING, State.READY, State.BACKOFF})
+_NOT_YET_STARTED = (State.WAITING, State.STARTING)
+
+
+class Shared(NamedTuple):
+    """What all watchers of a supervisor use; all borrowed."""
+
+    kernel: Kernel
+    loop: Loop
+    spawner: Spawner
+    log: Log
+    surroundings: Surroundings
+
+
+class Superior(Protocol):
+    """What a watcher reports to; the supervisor."""
+
+    def may_start(self, watcher: Watcher) -> bool:
+        """Tell whether what it comes after has been started."""
+
+    def slot_entered(self, watcher: Watcher, slot: Slot) -> None:
+        """Hear that a slot has just changed its state; before the actions."""
+
+    def slot_settled(self, watcher: Watcher, slot: Slot) -> None:
+        """Hear that a slot has dealt with an event."""
+
+    def slot_dropped(self, watcher: Watcher, slot: Slot) -> None:
+        """Hear that a slot is no more."""
+
+    def gave_up(self, watcher: Watcher, slot: Slot) -> None:
+        """Hear that a slot was given up, after the watcher has done its part."""
+
+    def await_empty_tree(self, slot: Slot) -> None:
+        """Have the slot look again whenever orphans have been reaped."""
+
+
+class Watcher:
+    """Keeps slots as wanted.  Owns its slots."""
+
+    def __init__(self, spec: WatcherSpec, shared: Shared, superior: Superior) -> None:
+        """Start out wanting nothing."""
+        self.spec = spec
+        self.kernel, self.loop, self.spawner, self.log, self._around = shared
+        self.running = False  #: wanted
+        self.workers = spec.workers  #: wanted
+        self.slots: dict[int, Slot] = {}
+        self.counts: Counter[State] = Counter()  #: slots in each state
+        self._superior = superior
+        self._plan: Plan | None = None
+        self._serial = 0
+        self._next_start_at = 0.0
+        self._warmup: Handle | None = None
+        self.resize(spec.workers)
+
+    def __repr__(self) -> str:
+        """Show what is wanted."""
+        return f"Watcher({self.spec.name}, running={self.running}, workers={self.workers})"
+
+    # --- wishes; each is carried out before it returns, as far as it goes at once
+
+    def start(self, slots: Iterable[Slot] | None = None) -> None:
+        """Want all slots, or these, to run; forgive what failed."""
+        self._want(True, slots)
+
+    def stop(self, slots: Iterable[Slot] | None = None) -> None:
+        """Want all slots, or these, to be down."""
+        chosen = self._want(False, slots)
+        for slot in chosen:
+            if slot.state in (State.FAILED, State.COMPLETED):
+                slot.handle(Event.STOP)
+
+    def restart(self, slots: Iterable[Slot] | None = None) -> None:
+        """Want workers in all slots, or in these, that are started from now on."""
+        now = self.kernel.now()
+        slots = None if slots is None else list(slots)
+        for slot in self.slots.values() if slots is None else slots:
+            slot.not_before = now
+        self._want(True, slots)
+
+    def resize(self, workers: int) -> None:
+        """Want this many workers, the highest slots go first; `reconcile` carries it out."""
+        self.workers = workers
+        for index in range(workers):
+            if index not in self.slots:
+                self.slots[index] = Slot(self, index)
+                self.counts[State.STOPPED] += 1
+
+    def _want(self, running: bool, slots: Iterable[Slot] | None) -> list[Slot]:
+        if slots is None:
+            self.running = running
+            chosen = list(self.slots.values())
+            for slot in chosen:
+                slot.running = None
+        else:
+            chosen = list(slots)
+            for slot in chosen:
+                slot.running = running
+        for slot in chosen:
+            if running:
+                slot.reset()
+            self.reconcile_slot(slot)
+        return chosen
+
+    def hurry(self) -> None:
+        """Have every stop jump to SIGKILL."""
+        for slot in list(self.slots.values()):
+            slot.handle(Event.KILL_DUE)
+
+    # --- what is
+
+    def is_started(self) -> bool:
+        """Tell whether no slot is still on its way to a first attempt."""
+        return not any(self.counts[state] for state in _NOT_YET_STARTED)
+
+    def is_at_rest(self) -> bool:
+        """Tell whether nothing runs and nothing will by itself."""
+        return sum(self.counts[state] for state in AT_REST) == len(self.slots)
+
+    def wants(self, slot: Slot) -> bool:
+        """Tell whether the slot is to have a worker."""
+        if slot.index >= self.workers:
+            return False
+        return self.running if slot.running is None else slot.running
+
+    # --- reconciling
+
+    def reconcile(self) -> None:
+        """Bring all slots nearer to what is wanted, lowest first."""
+        for index in sorted(self.slots):
+            slot = self.slots.get(index)
+            if slot is not None:
+                self.reconcile_slot(slot)
+
+    def reconcile_slot(self, slot: Slot) -> None:
+        """Bring one slot nearer to what is wanted."""
+        event = self._due_event(slot)
+        if event is not None:
+            slot.handle(event)
+        elif slot.index >= self.workers and slot.state in AT_REST:
+            self._drop(slot)
+
+    def _due_event(self, slot: Slot) -> Event | None:
+        """Return the event that changes the slot towards what is wanted."""
+        state = slot.state
+        if not self.wants(slot):
+            return Event.STOP if state in _STOPPABLE else None
+        if state is State.READY:
+            return Event.STOP if slot.outdated() else None
+        if state in _STARTABLE:
+            if self._take_turn():
+                return Event.START
+            return Event.WAIT if state is State.STOPPED else None
+        return None
+
+    def _take_turn(self) -> bool:
+        """Tell whether a worker may start now; if so, the next waits for warmup_delay."""
+        if not self._superior.may_start(self):
+            return False
+        delay_s = self.spec.warmup_delay_s
+        if not delay_s:
+            return True
+        now = self.kernel.now()
+        if now >= self._next_start_at:
+            self._next_start_at = now + delay_s
+            return True
+        if self._warmup is None:
+            self._warmup = self.loop.call_at(self._next_start_at, self._warmed_up)
+        return False
+
+    def _warmed_up(self) -> None:
+        self._warmup = None
+        self.reconcile()
+
+    def _drop(self, slot: Slot) -> None:
+        if self.slots.get(slot.index) is slot:
+            del self.slots[slot.index]
+            self.counts[slot.state] -= 1
+            self._superior.slot_dropped(self, slot)
+
+    # --- Owner, for the slots
+
+    def plan(self) -> Plan:
+        """Return the plan, prepared with the first start that succeeds in it."""
+        if self._plan is None:
+            self._plan = make_plan(self.spec, self._around)
+        return self._plan
+
+    def next_serial(self) -> int:
+        """Count the workers."""
+        self._serial += 1
+        return self._serial
+
+    def entered(self, slot: Slot, before: State) -> None:
+        """Keep count, and pass it on."""
+        self.counts[before] -= 1
+        self.counts[slot.state] += 1
+        self._superior.slot_entered(self, slot)
+
+    def settled(self, slot: Slot) -> None:
+        """Go on with the slot, and pass it on."""
+        self.reconcile_slot(slot)
+        self._superior.slot_settled(self, slot)
+
+    def await_empty_tree(self, slot: Slot) -> None:
+        """Pass it on."""
+        self._superior.await_empty_tree(slot)
+
+    def gave_up(self, slot: Slot) -> None:
+        """Pass it on."""
+        self._superior.gave_up(self, slot)
+
+    def close(self) -> None:
+        """Drop the timer."""
+        if self._warmup is not None:
+            self._warmup.cancel()
+            self._warmup = None

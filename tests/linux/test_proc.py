@@ -1,0 +1,107 @@
+"""proc(5)."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import threading
+from collections.abc import Callable
+from pathlib import Path
+from subprocess import PIPE, Popen
+
+import pytest
+
+from pidsup.linux import proc
+from tests.support import next_fd, open_files_limited, read_line, sh, wait_until
+
+Worker = Callable[..., Popen[bytes]]
+
+
+def test_children_are_the_direct_ones(worker: Worker) -> None:
+    """A grandchild is its parent's."""
+    script = "sleep 1000 & echo $!; (sleep 1000; :) & echo $!; wait"
+    process = worker(sh(script), stdout=PIPE, start_new_session=True)
+    assert process.stdout is not None
+    expected = {int(read_line(process.stdout.fileno())) for _ in range(2)}
+    try:
+        assert set(proc.children(process.pid)) == expected
+        assert process.pid in proc.children(os.getpid())
+    finally:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def test_children_of_every_thread_count(worker: Worker) -> None:
+    """The kernel lists them with the thread that forked."""
+    go, started = threading.Event(), threading.Event()
+    pids: list[int] = []
+
+    def make() -> None:
+        pids.append(worker(["cat"], stdin=PIPE).pid)
+        started.set()
+        go.wait()
+
+    thread = threading.Thread(target=make)
+    thread.start()
+    started.wait()
+    found = proc.children(os.getpid())
+    go.set()
+    thread.join()
+    assert found == pids
+
+
+def test_a_process_that_is_gone_has_no_children(worker: Worker) -> None:
+    """No error: it is the normal end of every walk."""
+    process = worker(["true"])
+    process.wait()
+    assert proc.children(process.pid) == []
+
+
+def test_a_zombie_has_no_children(worker: Worker) -> None:
+    """They were handed to the subreaper at its exit."""
+    process = worker(["true"])
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert proc.children(process.pid) == []
+
+
+def test_without_descriptors_there_is_no_list() -> None:
+    """An error it is then: an empty list would pass for "has no children"."""
+    with open_files_limited(next_fd()), pytest.raises(OSError, match="Too many open files"):
+        proc.children(os.getpid())
+
+
+def test_the_state_is_a_letter(worker: Worker) -> None:
+    """From running to gone."""
+    process = worker(["cat"], stdin=PIPE)
+    wait_until(lambda: proc.state(process.pid) == "S", "cat asleep")
+    os.kill(process.pid, signal.SIGSTOP)
+    wait_until(lambda: proc.state(process.pid) == "T", "cat stopped")
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert proc.state(process.pid) == "Z"
+    process.wait()
+    assert proc.state(process.pid) == ""
+    assert proc.state(os.getpid()) == "R"
+
+
+@pytest.mark.parametrize("name", ["a) S (b", ") Z 1 1", "two words", "\udcff\udcfe) R"])
+def test_a_name_cannot_pass_for_a_state(name: str, worker: Worker, tmp_path: Path) -> None:
+    """Any program may call itself anything, also what is no text."""
+    program = tmp_path / name
+    cat = shutil.which("cat")
+    assert cat is not None
+    shutil.copy(cat, program)
+    process = worker([str(program)], stdin=PIPE)
+    os.kill(process.pid, signal.SIGSTOP)
+    wait_until(lambda: proc.state(process.pid) == "T", "cat stopped")
+
+
+def test_the_place_where_a_process_sleeps_is_a_function_of_the_kernel(worker: Worker) -> None:
+    """Or nothing, where the kernel does not say; never its "0"."""
+    process = worker(["cat"], stdin=PIPE)
+    wait_until(lambda: proc.state(process.pid) == "S", "cat asleep")
+    assert proc.wchan(process.pid).removeprefix("anon_").removesuffix("_read") in ("pipe", "")
+    assert proc.wchan(os.getpid()) == ""
+    process.kill()
+    process.wait()
+    assert proc.wchan(process.pid) == ""
