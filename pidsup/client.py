@@ -5,11 +5,14 @@ from __future__ import annotations
 import socket
 from collections.abc import Callable
 from types import TracebackType
-from typing import Self
 
 from pidsup.control.paths import names, socket_path
 from pidsup.control.protocol import INTERFACE, Decoder, Message, call, encode
 from pidsup.errors import PidsupError, ProtocolError
+
+TYPE_CHECKING = False  # importing `typing` would cost each pidsupctl 2 ms
+if TYPE_CHECKING:
+    from typing import Self
 
 _NO_LIMIT = 1 << 40  # of answers: the supervisor is ours
 

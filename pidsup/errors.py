@@ -1,7 +1,7 @@
 """The errors of pidsup, by whose fault it is.
 
 PidsupError
-├── ConfigError        the user's: a configuration that cannot be used
+├── ConfigError        the user's: a configuration that cannot be used (config.problem)
 ├── CycleError         the user's: watchers that wait for one another
 ├── AlreadyRunning     the user's: a second supervisor of the same name
 ├── ControlError       a request that was understood and refused, or failed
@@ -21,34 +21,9 @@ step which failed.
 
 from __future__ import annotations
 
-from typing import ClassVar, NamedTuple
-
 
 class PidsupError(Exception):
     """The root; the text is meant for a person."""
-
-
-class Problem(NamedTuple):
-    """One thing that is wrong with a configuration, and what to do about it."""
-
-    key: str  #: "watchers.web.workers"; "" for the file as a whole
-    text: str
-    line: int | None = None
-    file: str = ""
-
-    def __str__(self) -> str:
-        """Render as "FILE:LINE: KEY: TEXT", leaving out what is not known."""
-        where = f"{self.file}:{self.line}" if self.line else self.file
-        return ": ".join(part for part in (where, self.key, self.text) if part)
-
-
-class ConfigError(PidsupError):
-    """A configuration cannot be used; `problems` has all that was found."""
-
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
-        """Keep *problems*, in the order of the file."""
-        super().__init__("\n".join(map(str, problems)))
-        self.problems = problems
 
 
 class CycleError(PidsupError):
@@ -75,7 +50,7 @@ class ImpossibleStep(PidsupError):
 class ControlError(PidsupError):
     """A request was refused or failed; `name` and `parameters` travel as Varlink."""
 
-    name: ClassVar[str] = "Failed"
+    name = "Failed"
 
     def __init__(self, text: str, **parameters: object) -> None:
         """Keep what the interface file declares for this error."""

@@ -11,7 +11,6 @@ import errno
 import os
 import select
 import sys
-import traceback
 from collections import deque
 from time import gmtime, strftime
 from typing import Protocol
@@ -35,7 +34,7 @@ class Log(Protocol):
     def error(self, event: str, /, **facts: object) -> None:
         """Say what went wrong and stays so."""
 
-    def exception(self, error: Exception, /) -> None:
+    def bug(self, error: Exception, /) -> None:
         """Report a bug of ours, with its traceback."""
 
 
@@ -67,8 +66,10 @@ class StderrLog:
         """Log what went wrong and stays so."""
         self._add(3, event, facts)
 
-    def exception(self, error: Exception) -> None:
+    def bug(self, error: Exception) -> None:
         """Log a bug of ours, with its traceback: for the border of the loop."""
+        import traceback
+
         for line in "".join(traceback.format_exception(error)).rstrip().splitlines():
             self._add(2, line, {})
 

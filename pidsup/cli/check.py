@@ -11,7 +11,7 @@ from pidsup import __version__
 from pidsup.config import machine
 from pidsup.config.kinds import Value
 from pidsup.config.load import load
-from pidsup.errors import ConfigError, Problem
+from pidsup.config.problem import ConfigError, Problem
 
 OK, USAGE = 0, 2
 

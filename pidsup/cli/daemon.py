@@ -26,7 +26,7 @@ def serve(expanded: bytes) -> int:
     settings = config(json.loads(expanded))
     loop = EpollLoop(LINUX)
     log = StderrLog(loop, LINUX)
-    loop.on_error = log.exception
+    loop.on_error = log.bug
     try:
         directory = make(settings.name)
     except OSError as error:

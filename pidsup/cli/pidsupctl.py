@@ -6,6 +6,7 @@ Start-up time is a feature: what is imported here is paid for by every call.
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -31,7 +32,7 @@ _CODES = {
 
 def main() -> int:
     """Run the program and return its exit code."""
-    given = _parser().parse_args()
+    given = _parse(sys.argv[1:])
     try:
         with connect(given.name) as client:
             code: int = given.run(given, client)
@@ -50,45 +51,73 @@ def main() -> int:
     return code
 
 
-def _parser() -> argparse.ArgumentParser:
+# --- arguments
+
+
+class Command:
+    """A command: what it does, what it takes, and how it is done."""
+
+    def __init__(
+        self,
+        text: str,
+        add_arguments: Callable[[argparse.ArgumentParser], None],
+        run: Callable[[argparse.Namespace, Client], int],
+    ) -> None:
+        """Only the table below makes these."""
+        self.text = text
+        self.add_arguments = add_arguments
+        self.run = run
+
+
+def _parse(arguments: Sequence[str]) -> argparse.Namespace:
+    """Parse in two steps, as a parser for every command would take 4 ms to make."""
+    width = max(map(len, _COMMANDS))
     top = argparse.ArgumentParser(
         prog="pidsupctl",
+        formatter_class=_help_formatter,
         description="Steer a running pidsup supervisor.",
-        epilog="SELECTOR is a watcher or a slot, with wildcards: web, web:3, 'w*', 'web:*'; "
-        "'*' is all.  Exit codes: 0 done; 1 failed; 2 usage; 3 not all is as wanted (status); "
-        "4 no rights, or unknown (status); 5 no such name; 7 no supervisor; 8 timeout; "
-        "10 superseded.",
+        epilog="commands:\n"
+        + "".join(f"  {name:{width}}  {command.text}\n" for name, command in _COMMANDS.items())
+        + _EPILOG,
     )
-    top.add_argument("-n", "--name", default=_default_name(), help="the supervisor (PIDSUP_NAME)")
+    top.add_argument(
+        "-n",
+        "--name",
+        default=os.environ.get("PIDSUP_NAME") or None,
+        help="the supervisor (PIDSUP_NAME)",
+    )
     top.add_argument("--version", action=_Version)
-    commands = top.add_subparsers(required=True, metavar="COMMAND")
+    top.add_argument("command", choices=_COMMANDS, metavar="COMMAND", help="see below")
+    top.add_argument("arguments", nargs=argparse.REMAINDER, help="COMMAND -h explains them")
+    first = top.parse_args(arguments)
 
-    status = _command(commands, "status", _status, "show how watchers and slots stand")
-    status.add_argument("selectors", nargs="*", metavar="SELECTOR")
-    for name, run, text in (
-        ("start", _change("Start"), "start; what has failed is tried again"),
-        ("stop", _change("Stop"), "stop, and wait until nothing is left"),
-        ("restart", _change("Restart"), "replace every worker by a new one"),
-    ):
-        command = _command(commands, name, run, text)
-        command.add_argument("selectors", nargs="+", metavar="SELECTOR")
-        _add_waiting(command)
-    scale = _command(commands, "scale", _scale, "set how many workers run, others untouched")
-    scale.add_argument("selectors", nargs="+", metavar="WATCHER")
-    scale.add_argument("count", metavar="COUNT", help="5, or +2, or -1", type=_count)
-    _add_waiting(scale)
-    send = _command(commands, "signal", _signal, "send a signal to workers")
-    send.add_argument("signal", metavar="SIGNAL", help="HUP, SIGUSR1, 10, ...")
-    send.add_argument("selectors", nargs="+", metavar="SELECTOR")
-    send.add_argument(
-        "--to",
-        choices=("main", "children", "all"),
-        default="main",
-        help="the worker (default), its children, or its whole tree",
+    command = _COMMANDS[first.command]
+    text = command.text[0].upper() + command.text[1:]
+    parser = argparse.ArgumentParser(
+        prog=f"pidsupctl {first.command}", formatter_class=_help_formatter, description=f"{text}."
     )
-    shutdown = _command(commands, "shutdown", _shutdown, "stop everything and end the supervisor")
-    _add_waiting(shutdown)
-    return top
+    parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
+    command.add_arguments(parser)
+    parser.set_defaults(name=first.name, command=first.command, run=command.run)
+    return parser.parse_args(first.arguments)
+
+
+def _help_formatter(prog: str) -> argparse.HelpFormatter:
+    """Make a formatter; one that looks for the width itself imports shutil, 3 ms."""
+    try:
+        width = os.get_terminal_size().columns
+    except OSError:
+        width = 80
+    return argparse.RawDescriptionHelpFormatter(prog, width=max(40, width - 2))
+
+
+_EPILOG = """
+SELECTOR is a watcher or a slot, with wildcards: web, web:3, 'w*', 'web:*'; '*' is all.
+
+exit codes:
+  0 done; 1 failed; 2 usage; 3 not all is as wanted (status); 4 no rights, or no such
+  name (status); 5 no such name; 7 no supervisor; 8 timeout; 10 superseded
+"""
 
 
 class _Version(argparse.Action):
@@ -104,27 +133,35 @@ class _Version(argparse.Action):
         parser.exit()
 
 
-def _default_name() -> str | None:
-    import os
-
-    return os.environ.get("PIDSUP_NAME") or None
+def _maybe_selectors(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("selectors", nargs="*", metavar="SELECTOR", help="default: all")
 
 
-def _command(
-    commands: argparse._SubParsersAction[argparse.ArgumentParser],
-    name: str,
-    run: Callable[[argparse.Namespace, Client], int],
-    text: str,
-) -> argparse.ArgumentParser:
-    command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-    command.add_argument("-o", "--output", choices=("table", "json"), default="table")
-    command.set_defaults(run=run, is_status=name == "status", selectors=[])
-    return command
+def _selectors(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("selectors", nargs="+", metavar="SELECTOR")
+    _waiting(parser)
 
 
-def _add_waiting(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--no-wait", action="store_true", help="do not wait until it is done")
-    command.add_argument(
+def _scaling(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("selectors", nargs="+", metavar="WATCHER")
+    parser.add_argument("count", metavar="COUNT", help="5, or +2, or -1", type=_count)
+    _waiting(parser)
+
+
+def _signalling(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("signal", metavar="SIGNAL", help="HUP, SIGUSR1, 10, ...")
+    parser.add_argument("selectors", nargs="+", metavar="SELECTOR")
+    parser.add_argument(
+        "--to",
+        choices=("main", "children", "all"),
+        default="main",
+        help="the worker (default), its children, or its whole tree",
+    )
+
+
+def _waiting(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--no-wait", action="store_true", help="do not wait until it is done")
+    parser.add_argument(
         "--timeout", metavar="TIME", type=_duration, help="wait no longer than this: 5s, 2min"
     )
 
@@ -166,6 +203,7 @@ def _scale(given: argparse.Namespace, client: Client) -> int:
 
 
 def _shutdown(given: argparse.Namespace, client: Client) -> int:
+    given.selectors = []
     return _do(given, client, "Shutdown")
 
 
@@ -189,13 +227,24 @@ def _signal(given: argparse.Namespace, client: Client) -> int:
     return OK
 
 
+_COMMANDS = {
+    "status": Command("show how watchers and slots stand", _maybe_selectors, _status),
+    "start": Command("start; what has failed is tried again", _selectors, _change("Start")),
+    "stop": Command("stop, and wait until nothing is left", _selectors, _change("Stop")),
+    "restart": Command("replace every worker by a new one", _selectors, _change("Restart")),
+    "scale": Command("set how many workers run, others untouched", _scaling, _scale),
+    "signal": Command("send a signal to workers", _signalling, _signal),
+    "shutdown": Command("stop everything and end the supervisor", _waiting, _shutdown),
+}
+
+
 # --- errors
 
 
 def _explain(given: argparse.Namespace, error: CallFailed) -> int:
     """Say what the supervisor's error means, and return its exit code."""
     code = _CODES.get(error.name, FAILED)
-    if given.is_status and error.name == "NoSuchSelector":
+    if given.command == "status" and error.name == "NoSuchSelector":
         code = STATUS_UNKNOWN
     if given.output == "json":
         render.json_object({"error": error.name, "parameters": error.parameters})

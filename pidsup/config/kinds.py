@@ -7,7 +7,6 @@ with file, line and key.
 from __future__ import annotations
 
 import re
-import shlex
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
@@ -149,6 +148,8 @@ def signal_number(value: object) -> int:
 def command(value: object) -> list[Value]:
     """Take an array of strings, or one string that is split into words as a shell does."""
     if isinstance(value, str):
+        import shlex
+
         try:
             value = shlex.split(value)
         except ValueError as error:

@@ -14,8 +14,9 @@ from pathlib import Path
 
 from pidsup.config.kinds import Value
 from pidsup.config.options import REQUIRED, SUPERVISOR, WATCHER, Option
+from pidsup.config.problem import ConfigError, Problem
 from pidsup.config.where import line_of, lines_of_keys
-from pidsup.errors import ConfigError, CycleError, Problem
+from pidsup.errors import CycleError
 from pidsup.policy.order import start_order
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")

@@ -13,8 +13,8 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
+from pidsup.config.problem import Problem
 from pidsup.config.where import line_of, lines_of_keys
-from pidsup.errors import Problem
 
 
 def problems(expanded: Mapping[str, Any], *, file: str, document: str) -> list[Problem]:

@@ -87,7 +87,7 @@ class Service:
         except ControlError as problem:
             return _error(problem)
         except Exception as bug:  # noqa: BLE001  the border: a client gets an answer in any case
-            self._supervisor.log.exception(bug)
+            self._supervisor.log.bug(bug)
             return error("Internal", {"why": f"{type(bug).__name__}: {bug}"})
 
     # --- methods

@@ -142,11 +142,11 @@ class Child:
         return True
 
     def _signal_group(self, signo: int) -> bool:
-        if self.exit is not None and not self._kernel.groups_outlive_leaders:
-            # The number may be another group's by now; it is if there is a process
-            # of that number, for the group kept it from being given out again.
-            if signo or self._number_is_taken():
-                return False
+        by_number = self.exit is not None and not self._kernel.groups_outlive_leaders
+        # The number may be another group's by now; it is if there is a process of that
+        # number, for the group kept it from being given out again.
+        if by_number and (signo or self._number_is_taken()):
+            return False
         return self._signal_led(self.pidfd, self.pid, signo)
 
     def _number_is_taken(self) -> bool:

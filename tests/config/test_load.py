@@ -10,7 +10,7 @@ import pytest
 
 from pidsup.config.load import load, parse
 from pidsup.config.model import config
-from pidsup.errors import ConfigError
+from pidsup.config.problem import ConfigError
 from pidsup.policy.restart import GiveUpAction, Restart
 from pidsup.policy.stopping import StopStep
 

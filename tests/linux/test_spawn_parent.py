@@ -70,7 +70,7 @@ def test_who_was_not_dumpable_does_not_become_it(spawn: Spawn, dumpable: None) -
 
 @needs_root
 def test_our_own_ids_and_rights_stay(spawn: Spawn) -> None:
-    """glibc's setuid() would have changed every thread of ours."""
+    """The setuid() of glibc would have changed every thread of ours."""
     names = ("Uid", "Gid", "Groups", "CapInh", "CapPrm", "CapEff", "CapBnd", "CapAmb", "NoNewPrivs")
     before = [status(os.getpid())[name] for name in names]
     spawn(uid=NOBODY, gid=NOBODY, groups=[1], bounding=1 << 10, ambient=1 << 10, no_new_privs=True)
