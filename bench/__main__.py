@@ -42,6 +42,8 @@ def main() -> int:
     arguments = _arguments()
     signal.signal(signal.SIGTERM, _interrupt)
     proc.become_subreaper()
+    if os.getloadavg()[0] > 0.5:
+        print("bench: the machine is busy with something else", file=sys.stderr)
     _raise_descriptor_limit()
     gc.disable()  # a collection in the middle of a sample would be in the sample
     sheet = Sheet()

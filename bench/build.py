@@ -5,6 +5,7 @@ Kept in $XDG_CACHE_HOME/pidsup-bench and made anew when the sources have changed
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import shutil
@@ -51,17 +52,43 @@ def pidsup_environment() -> Path:
 
 
 def _environment(name: str, key: str, requirements: list[str]) -> Path:
-    """Return the bin directory of an environment made for *key*, from the cache or anew."""
-    root = _cache() / f"env-{name}"
-    made_for = root / "made-for"
-    key = f"{sys.version} {key}"
-    if not made_for.exists() or made_for.read_text() != key:
+    """Return the bin directory of an environment made for *key*, from the cache or anew.
+
+    Locked until this process ends: another run may want the place for other sources.
+    """
+    digest = hashlib.sha256(f"{sys.version} {key}".encode()).hexdigest()[:12]
+    root = _cache() / f"env-{name}-{digest}"
+    lock = _lock_file(root)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    if not (root / "complete").exists():
         print(f"installing {name} into {root} ...", file=sys.stderr)
         shutil.rmtree(root, ignore_errors=True)
         _run([sys.executable, "-m", "venv", str(root)])
         _run([str(root / "bin/python"), "-m", "pip", "install", "--quiet", *requirements])
-        made_for.write_text(key)
+        (root / "complete").touch()
+    fcntl.flock(lock, fcntl.LOCK_SH)
+    for other in _cache().glob(f"env-{name}-*/"):
+        if other != root:
+            _remove_unused(other)
     return root / "bin"
+
+
+def _remove_unused(root: Path) -> None:
+    """Remove an environment that nobody uses."""
+    lock = _lock_file(root)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return
+    else:
+        shutil.rmtree(root)
+    finally:
+        os.close(lock)
+
+
+def _lock_file(root: Path) -> int:
+    """Open the lock of an environment; the descriptor is the caller's."""
+    return os.open(root.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
 
 
 def _cache() -> Path:

@@ -273,7 +273,7 @@ IN_CHILD static void place_fds(struct birth *birth, const struct pidsup_plan *pl
                         check(birth, PIDSUP_STEP_FDS, RAW(SYS_fcntl, plan->fds[i], F_GETFD));
         for (long i = 0; i < n; i++) {
                 source[i] = plan->fds[i];
-                if (source[i] < 0 || source[i] >= n)
+                if (source[i] < 0 || source[i] >= n || source[i] == i)
                         continue;
                 source[i] = RAW(SYS_fcntl, source[i], F_DUPFD_CLOEXEC, n);
                 check(birth, PIDSUP_STEP_FDS, source[i]);
@@ -281,6 +281,8 @@ IN_CHILD static void place_fds(struct birth *birth, const struct pidsup_plan *pl
         for (long i = 0; i < n; i++)
                 if (source[i] < 0)
                         RAW(SYS_close, i);
+                else if (source[i] == i)
+                        check(birth, PIDSUP_STEP_FDS, RAW(SYS_fcntl, i, F_SETFD, 0));
                 else
                         check(birth, PIDSUP_STEP_FDS, RAW(SYS_dup3, source[i], i, 0));
         check(birth, PIDSUP_STEP_FDS, RAW(SYS_close_range, n, ~0U, RANGE_CLOEXEC));

@@ -66,6 +66,9 @@ class Kernel(Protocol):
     def spawn(self, plan: Plan) -> Born:
         """Start a process; SpawnError when it could not be.  The caller owns the pidfd."""
 
+    def give_way(self) -> None:
+        """Let those run first who are ready to on this processor."""
+
     def wait(self, pidfd: int) -> Exit | None:
         """Reap the child if it has ended."""
 
@@ -128,6 +131,7 @@ class LinuxKernel:
     now = staticmethod(time.monotonic)
     wall = staticmethod(time.time)
     poller = staticmethod(select.epoll)
+    give_way = staticmethod(os.sched_yield)
     wait = staticmethod(_pidfd.wait)
     signal = staticmethod(_pidfd.send_signal)
     group_of = staticmethod(os.getpgid)

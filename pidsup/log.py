@@ -7,7 +7,6 @@ is counted and said.  `logging` would cost 1 MB and blocks.
 
 from __future__ import annotations
 
-import errno
 import os
 import select
 import sys
@@ -20,6 +19,7 @@ from pidsup.loop.loop import Loop
 
 _MOST_LINES = 4096
 _AT_ONCE = 4096  # PIPE_BUF: what a pipe that is writable takes without blocking
+_WORDS = {2: "error: ", 3: "error: ", 4: "warning: ", 6: ""}
 
 
 class Log(Protocol):
@@ -47,10 +47,11 @@ class StderrLog:
         self._kernel = kernel
         self._fd = fd
         self._for_journal = _is_journal(fd)
-        self._lines: deque[bytes] = deque()
-        self._rest = b""  # of a write that took only a part
+        self._records: deque[tuple[int, float, str, dict[str, object]]] = deque()
+        self._out = b""  # formatted, and still to be written
         self._dropped = 0
         self._scheduled = False
+        self._second = (0, "")  # the last one that was formatted
         self._poll = select.poll()
         self._poll.register(fd, select.POLLOUT)
 
@@ -74,64 +75,37 @@ class StderrLog:
             self._add(2, line, {})
 
     def _add(self, priority: int, event: str, facts: dict[str, object]) -> None:
-        if len(self._lines) >= _MOST_LINES:
+        if len(self._records) >= _MOST_LINES:
             self._dropped += 1
             return
-        self._lines.append(self._line(priority, event, facts))
+        self._records.append((priority, self._kernel.wall(), event, facts))
         if not self._scheduled:
             self._scheduled = True
-            self._loop.call_soon(self._write)
-
-    def _line(self, priority: int, event: str, facts: dict[str, object]) -> bytes:
-        if self._for_journal:
-            start = f"<{priority}>"
-        else:
-            now = self._kernel.wall()
-            start = strftime("%Y-%m-%dT%H:%M:%S", gmtime(now)) + f".{int(now % 1 * 1000):03}Z "
-            if priority < 6:
-                start += "warning: " if priority == 4 else "error: "
-        words = [event, *(f"{key}={_quoted(value)}" for key, value in facts.items())]
-        return (start + " ".join(words)).encode("utf-8", "backslashreplace") + b"\n"
+            # In the turn after next: first come the successors of those that died.
+            self._loop.call_soon(self._loop.call_soon, self._write)
 
     def _write(self) -> None:
         """Write what the other end takes; come back when it takes more."""
         self._scheduled = False
-        while self._rest or self._lines or self._dropped:
+        while self._fill():
             if not self._poll.poll(0):
                 self._wait()
                 return
-            data = self._next()
             try:
-                self._rest = data[os.write(self._fd, data) :]
-            except OSError as error:
-                self._rest = b""
-                if error.errno == errno.EAGAIN:  # somebody made it non-blocking
-                    self._rest = data
-                    self._wait()
-                    return
-
-    def _next(self) -> bytes:
-        data = self._rest[:_AT_ONCE]
-        if data:
-            self._lines.appendleft(self._rest[_AT_ONCE:]) if self._rest[_AT_ONCE:] else None
-            return data
-        if not self._lines:
-            self._lines.append(self._line(4, "log lines dropped", {"count": self._dropped}))
-            self._dropped = 0
-        data = self._lines.popleft()
-        while self._lines and len(data) + len(self._lines[0]) <= _AT_ONCE:
-            data += self._lines.popleft()
-        if len(data) > _AT_ONCE:
-            self._lines.appendleft(data[_AT_ONCE:])
-        return data[:_AT_ONCE]
+                self._out = self._out[os.write(self._fd, self._out[:_AT_ONCE]) :]
+            except BlockingIOError:  # somebody has made it non-blocking
+                self._wait()
+                return
+            except OSError:  # nobody will ever read it
+                self._out = b""
 
     def _wait(self) -> None:
+        self._scheduled = True
         try:
             self._loop.add_writer(self._fd, self._writable)
-        except OSError:  # EPERM: a file; it takes everything, or never will
-            self._lines.clear()
-            self._rest = b""
-        self._scheduled = True
+        except OSError:  # EPERM: a file, which has always taken everything
+            self._scheduled = False
+            self._out = b""
 
     def _writable(self) -> None:
         self._loop.remove_writer(self._fd)
@@ -140,12 +114,36 @@ class StderrLog:
     def close(self) -> None:
         """Write what is left, if that takes no longer than a moment."""
         self._loop.remove_writer(self._fd)
-        while (self._rest or self._lines) and self._poll.poll(100):
-            data = self._next()
+        while self._fill() and self._poll.poll(100):
             try:
-                self._rest = data[os.write(self._fd, data) :]
+                self._out = self._out[os.write(self._fd, self._out[:_AT_ONCE]) :]
             except OSError:
                 return
+
+    def _fill(self) -> bool:
+        """Format some lines if there are none; True if there is something to write."""
+        if not self._out:
+            lines, size = [], 0
+            while self._records and size < _AT_ONCE // 2:
+                lines.append(self._line(*self._records.popleft()))
+                size += len(lines[-1])
+            if self._dropped and not self._records:
+                facts: dict[str, object] = {"count": self._dropped}
+                lines.append(self._line(4, self._kernel.wall(), "log lines dropped", facts))
+                self._dropped = 0
+            self._out = b"".join(lines)
+        return bool(self._out)
+
+    def _line(self, priority: int, at: float, event: str, facts: dict[str, object]) -> bytes:
+        start = f"<{priority}>" if self._for_journal else f"{self._time(at)} {_WORDS[priority]}"
+        words = [event, *(f"{key}={_quoted(value)}" for key, value in facts.items())]
+        return (start + " ".join(words)).encode("utf-8", "backslashreplace") + b"\n"
+
+    def _time(self, at: float) -> str:
+        second = int(at)
+        if second != self._second[0]:
+            self._second = second, strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
+        return f"{self._second[1]}.{int(at % 1 * 1000):03}Z"
 
 
 def _quoted(value: object) -> str:

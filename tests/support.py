@@ -85,8 +85,10 @@ def read_all(fd: int, limit_s: float = LIMIT_S) -> bytes:
 
 
 @contextmanager
-def unblocked_by(rescue: Callable[[], object], limit_s: float = 5.0) -> Iterator[None]:
-    """Fail what should not block but does: *rescue* runs after *limit_s* and lets it go on."""
+def unblocked_by(
+    rescue: Callable[[], object], limit_s: float = 5.0, *, expected: bool = False
+) -> Iterator[None]:
+    """Run *rescue* after *limit_s* in a thread, to end what blocks; fail unless *expected*."""
     blocked = threading.Event()
 
     def come() -> None:
@@ -100,7 +102,7 @@ def unblocked_by(rescue: Callable[[], object], limit_s: float = 5.0) -> Iterator
     finally:
         timer.cancel()
         timer.join()
-    assert not blocked.is_set(), f"blocked for {limit_s:g} s"
+    assert blocked.is_set() == expected, f"blocked for {limit_s:g} s: {blocked.is_set()}"
 
 
 # --- programs
@@ -280,8 +282,8 @@ class Driver(Protocol):
     def loop(self) -> Loop:
         """Return the loop itself."""
 
-    def turn(self) -> None:
-        """Wait for something to happen, and handle it."""
+    def turn(self, until: Callable[[], object] = bool) -> None:
+        """Handle what happens; do not wait for more once *until* holds."""
 
     def close(self) -> None:
         """Give up the loop."""
@@ -295,7 +297,9 @@ class EpollDriver:
         self.loop = EpollLoop(kernel, on_error=self.errors.append)
         self.loop.enable_threads()
 
-    def turn(self) -> None:
+    def turn(self, until: Callable[[], object] = bool) -> None:
+        """Ask in the middle of the turn: calls come first, and then it waits."""
+        self.loop.call_soon(lambda: until() and self.loop.call_soon(bool))
         self.loop.turn()
 
     def close(self) -> None:
@@ -310,9 +314,10 @@ class AsyncioDriver:
         self.loop: Any = asyncio.SelectorEventLoop()
         self.loop.set_exception_handler(lambda _, context: self.errors.append(context["exception"]))
 
-    def turn(self) -> None:
-        """Do what run_forever() does in one round."""
-        self.loop._run_once()
+    def turn(self, until: Callable[[], object] = bool) -> None:
+        """Do what run_forever() does in one round: it waits, and then come the calls."""
+        if not until():
+            self.loop._run_once()
 
     def close(self) -> None:
         self.loop.close()
@@ -329,7 +334,7 @@ def run_until(
         while not predicate():
             if loop.time() > deadline:
                 raise AssertionError(f"not within {limit_s:g} s: {what or predicate}")
-            driver.turn()
+            driver.turn(predicate)
     finally:
         alarm.cancel()
 
@@ -372,6 +377,7 @@ def left_over(before: Holdings) -> list[str]:
         was, is_now = before.fds.get(fd, "nothing"), after.fds.get(fd, "nothing")
         if was != is_now:
             said.append(f"descriptor {fd} was {was} and is {is_now}")
+    del said[5:]  # a loop that leaks has leaked a thousand
     for pid in after.children:
         if pid not in before.children:
             said.append(f"child {pid}, {status(pid)['Name']}, {status(pid)['State']}")

@@ -12,6 +12,7 @@ from pidsup.control.protocol import INTERFACE, Message, error, reply
 from pidsup.errors import ControlError, Failed, Invalid, Superseded, TimedOut
 from pidsup.policy.lifecycle import State
 from pidsup.process.child import Whom
+from pidsup.process.exit import ExitReport
 from pidsup.supervisor.changes import Actor, Change, Task, TaskState
 from pidsup.supervisor.selectors import select
 from pidsup.supervisor.supervisor import Supervisor
@@ -268,8 +269,15 @@ def slot_facts(watcher: Watcher, slot: Slot, now: float) -> Message:
         "up_s": None if child is None or child.exit else now - child.started_at,
         "restarts": slot.restarts,
         "reason": slot.reason,
-        "last_exit": None if last is None else last._asdict(),
+        "last_exit": None if last is None else exit_facts(last),
     }
+
+
+def exit_facts(last: ExitReport) -> Message:
+    """Return type Exit."""
+    facts = last._asdict()
+    del facts["signo"]
+    return {**facts, "signal": last.signal}
 
 
 def change_facts(change: Change) -> Message:

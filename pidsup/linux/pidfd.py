@@ -6,7 +6,7 @@ import errno
 import os
 from typing import NamedTuple
 
-from pidsup.linux.native import check, ffi, lib
+from pidsup.linux.native import check, error, ffi, lib
 
 _PROCESS_GROUP = 4  # PIDFD_SIGNAL_PROCESS_GROUP, Linux 6.9
 _CLD_EXITED = 1
@@ -49,7 +49,11 @@ def send_group_signal(pidfd: int, signo: int) -> None:
 
     ProcessLookupError when the group has no member; OSError(EINVAL) below Linux 6.9.
     """
-    check(lib.pidsup_pidfd_send_signal(pidfd, signo, _PROCESS_GROUP), f"send signal {signo}")
+    rc = lib.pidsup_pidfd_send_signal(pidfd, signo, _PROCESS_GROUP)
+    if rc < 0:
+        if rc == -errno.ESRCH:  # expected at each restart: nothing was left
+            raise ProcessLookupError(errno.ESRCH, "no such process group")
+        raise error(rc, f"send signal {signo}")
 
 
 def has_group_signals() -> bool:

@@ -17,6 +17,7 @@ from pidsup.loop.timers import TimerHandle, Timers
 
 _MOST_EVENTS = 64  # one poll; the rest is level-triggered and comes with the next
 _MOST_TIMERS = 256  # of one turn: a thousand that are due at once hold nobody up
+_LONGEST_S = 86400.0  # of one wait; epoll_wait(2) counts milliseconds in an int, 24 days
 
 
 class Handle(Protocol):
@@ -175,6 +176,8 @@ class EpollLoop:
 
     def call_soon_threadsafe(self, callback: Callable[..., object], *args: object) -> SoonHandle:
         """Call once, in the next turn, from any thread; enable_threads() came first."""
+        if self._wake_fd < 0:
+            raise RuntimeError("nobody would wake up for the call: enable_threads() comes first")
         handle = self.call_soon(callback, *args)  # deque.append is atomic
         os.eventfd_write(self._wake_fd, 1)
         return handle
@@ -205,18 +208,20 @@ class EpollLoop:
                 self._call(handle.callback, handle.args)
 
         events = self._poller.poll(self._patience(), _MOST_EVENTS)
-        later: list[tuple[int, int]] = []
-        if len(events) > 1:
-            events.sort(key=self._urgency, reverse=True)
-        for fd, mask in events:
-            watch = self._watches.get(fd)
-            if watch is not None and watch.urgent:
-                self._dispatch(fd, mask)
+        # By watch, not by number, which may be another file's before its event is handled.
+        watches = self._watches
+        found = [(watches[fd], mask) for fd, mask in events if fd in watches]
+        later: list[tuple[_Watch, int]] = []
+        if len(found) > 1:
+            found.sort(key=_urgency, reverse=True)
+        for watch, mask in found:
+            if watch.urgent:
+                self._dispatch(watch, mask)
             else:
-                later.append((fd, mask))
+                later.append((watch, mask))
         self._run_timers()
-        for fd, mask in later:
-            self._dispatch(fd, mask)
+        for watch, mask in later:
+            self._dispatch(watch, mask)
 
     def _patience(self) -> float | None:
         if self._soon or self._stopping:
@@ -224,19 +229,13 @@ class EpollLoop:
         at = self._timers.next_at()
         if at is None:
             return None
-        return max(0.0, at - self._kernel.now())
+        return min(max(0.0, at - self._kernel.now()), _LONGEST_S)
 
-    def _urgency(self, event: tuple[int, int]) -> int:
-        watch = self._watches.get(event[0])
-        return watch.urgent if watch is not None else 0
-
-    def _dispatch(self, fd: int, mask: int) -> None:
-        # Looked up again for each: what ran before may have removed it.
-        watch = self._watches.get(fd)
-        if watch is not None and watch.reader is not None and mask & ~OUT:
+    def _dispatch(self, watch: _Watch, mask: int) -> None:
+        # Both are None in a watch that was removed by what ran before.
+        if watch.reader is not None and mask & ~OUT:
             self._call(*watch.reader)
-        watch = self._watches.get(fd)
-        if watch is not None and watch.writer is not None and mask & ~IN:
+        if watch.writer is not None and mask & ~IN:
             self._call(*watch.writer)
 
     def _run_timers(self) -> None:
@@ -265,3 +264,7 @@ class EpollLoop:
             self.remove_reader(fd)
             os.close(fd)
         self._poller.close()
+
+
+def _urgency(found: tuple[_Watch, int]) -> int:
+    return found[0].urgent

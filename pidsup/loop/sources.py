@@ -30,13 +30,15 @@ def add_urgent_reader(loop: Loop, fd: int, urgency: int, callback: Callable[...,
 class Sources:
     """An inner epoll set.  Owns it; borrows what is in it."""
 
-    __slots__ = ("_callbacks", "_loop", "_poller")
+    __slots__ = ("_after", "_callbacks", "_in_batch", "_loop", "_poller")
 
     def __init__(self, loop: Loop, kernel: Kernel) -> None:
         """Hang the set into *loop*."""
         self._loop = loop
         self._poller = kernel.poller()
         self._callbacks: dict[int, Callable[[], object]] = {}
+        self._after: list[Callable[[], object]] = []
+        self._in_batch = False
         add_urgent_reader(loop, self._poller.fileno(), PROCESSES, self._ready)
 
     def add(self, fd: int, mask: int, callback: Callable[[], object]) -> None:
@@ -55,13 +57,40 @@ class Sources:
         self._poller.unregister(fd)
         return True
 
+    def after_batch(self, callback: Callable[[], object]) -> None:
+        """Call once: behind the batch that is being handled, else in the next turn."""
+        if self._in_batch:
+            self._after.append(callback)
+        else:
+            self._loop.call_soon(callback)
+
     def _ready(self) -> None:
-        for fd, _ in self._poller.poll(0, BATCH):
-            callback = self._callbacks.get(fd)
-            if callback is not None:
-                callback()
+        callbacks = self._callbacks
+        ready = [(fd, callbacks.get(fd)) for fd, _ in self._poller.poll(0, BATCH)]
+        errors: list[Exception] = []
+        self._in_batch = True
+        for fd, callback in ready:
+            # What ran before may have removed it, and given its number away.
+            if callback is not None and callbacks.get(fd) is callback:
+                _call(callback, errors)
+        self._in_batch = False
+        after, self._after = self._after, []
+        for callback in after:
+            _call(callback, errors)
+        if len(errors) == 1:
+            raise errors[0]
+        if errors:
+            raise ExceptionGroup("several sources failed", errors)
 
     def close(self) -> None:
         """Take the set out of the loop and give it up."""
         self._loop.remove_reader(self._poller.fileno())
         self._poller.close()
+
+
+def _call(callback: Callable[[], object], errors: list[Exception]) -> None:
+    """Call, and keep what it raises for the border: one must not starve the others."""
+    try:
+        callback()
+    except Exception as error:  # noqa: BLE001  raised again by the caller
+        errors.append(error)

@@ -22,9 +22,13 @@ class Restart(Enum):
     ON_ABORT = "on-abort"
     ON_WATCHDOG = "on-watchdog"
 
+    __hash__ = object.__hash__  # Enum's own is a Python call
+
 
 class Ending(Enum):
     """How a worker ended, in the classes of systemd's table."""
+
+    __hash__ = object.__hash__  # Enum's own is a Python call
 
     CLEAN = "clean"  #: exit 0, or HUP, INT, TERM, PIPE
     CODE = "code"  #: another exit code, or it could not be started

@@ -76,13 +76,16 @@ class Child:
 
     def reap(self) -> None:
         """Reap it if it has ended, and say so; harmless at any time."""
-        if self.exit is not None:
+        if self.exit is not None or self.pidfd < 0:
             return
         kernel = self._kernel
         if not kernel.groups_outlive_leaders and kernel.is_zombie(self.pid):
             with suppress(PermissionError):
                 self._signal_group(SIGKILL)
-        ended = kernel.wait(self.pidfd)
+        try:
+            ended = kernel.wait(self.pidfd)
+        except ChildProcessError:  # somebody else has reaped it, and knows how it ended
+            ended = Exit(None, None)
         if ended is None:
             return
         self._sources.remove(self.pidfd)
@@ -174,6 +177,7 @@ class Child:
         To be done while the parents live: an orphan's ancestry is lost.  What
         cannot be pinned (no descriptor left) stays in the process group's care.
         """
+        self._unpin_gone()  # their numbers may be those of others by now
         todo = [self.pid, *self._pinned]
         while todo:
             parent = todo.pop()
@@ -207,11 +211,14 @@ class Child:
 
         A zombie that its parent has not reaped yet still counts.
         """
+        self._unpin_gone()
+        return not self._pinned and not self._signal_group(0)
+
+    def _unpin_gone(self) -> None:
         for pid, pidfd in list(self._pinned.items()):
             if not self._signal_one(pidfd, 0) and not self._leads_any(pidfd, pid):
                 del self._pinned[pid]
                 self._kernel.close(pidfd)
-        return not self._pinned and not self._signal_group(0)
 
     def _leads_any(self, pidfd: int, pid: int) -> bool:
         """Tell whether a pinned process that is gone led a group that is not."""
@@ -222,11 +229,13 @@ class Child:
         return self._kernel.sleeps_in(self.pid)
 
     def close(self) -> None:
-        """Give up the descriptors; twice is once."""
+        """Give up the descriptors, and whoever lives on with them; twice is once."""
         if self.pidfd >= 0:
             fd, self.pidfd = self.pidfd, -1
             self._sources.remove(fd)
             self._kernel.close(fd)
+        if self._known.get(self.pid) is self:
+            del self._known[self.pid]
         while self._pinned:
             self._kernel.close(self._pinned.popitem()[1])
 

@@ -16,31 +16,28 @@ class ExitReport(NamedTuple):
     """How, after how long, and whether we had asked for it."""
 
     code: int | None
-    signal: str | None  #: "KILL"; code and signal are both None where it is not known
+    signo: int | None  #: code and signo are both None where it is not known
     core: bool
     user_s: float
     system_s: float
     ran_s: float
     asked_for: bool
 
+    @property
+    def signal(self) -> str | None:
+        """Return "KILL" for 9."""
+        return None if self.signo is None else signal_name(self.signo)
+
     def __str__(self) -> str:
         """Word it for a person: "killed by SEGV, core dumped"."""
-        if self.signal is not None:
+        if self.signo is not None:
             return f"killed by {self.signal}" + (", core dumped" if self.core else "")
         return "ended in an unknown way" if self.code is None else f"exited with {self.code}"
 
 
 def report(ended: Exit, *, ran_s: float, asked_for: bool) -> ExitReport:
     """Make the report of what the kernel says."""
-    return ExitReport(
-        ended.code,
-        None if ended.signal is None else signal_name(ended.signal),
-        ended.core,
-        ended.user_s,
-        ended.system_s,
-        ran_s,
-        asked_for,
-    )
+    return ExitReport(*ended, ran_s, asked_for)
 
 
 def ending(ended: Exit) -> Ending:
@@ -53,7 +50,7 @@ def ending(ended: Exit) -> Ending:
 
 
 def signal_name(signo: int) -> str:
-    """Return "TERM" for 15, "34" for what has no name."""
+    """Return "TERM" for 15, "35" for what has no name."""
     try:
         return signal.Signals(signo).name.removeprefix("SIG")
     except ValueError:

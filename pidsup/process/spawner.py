@@ -1,6 +1,6 @@
 """Start processes a few at a time, and tell how it went as an event.
 
-A start that fails is an event like any other.  Neither is ever delivered from
+A start that fails is an event like any other.  Neither event is ever delivered from
 inside the request: that is what lets a spawn move elsewhere one day without a
 change above (a dead network file system can hold it up for minutes).
 """
@@ -14,6 +14,9 @@ from pidsup.kernel import Kernel, Plan
 from pidsup.loop.loop import Loop
 from pidsup.loop.sources import BATCH, Sources
 from pidsup.process.child import Child
+
+#: Of one turn, for starts: on a busy machine 32 of them take longer than a client should wait.
+_SLICE_S = 0.01
 
 
 class Requester(Protocol):
@@ -40,7 +43,7 @@ class Request:
 
 
 class Spawner:
-    """A queue of starts, at most 32 of which are made in one turn of the loop."""
+    """A queue of starts, of which a turn of the loop makes at most 32, and for 10 ms."""
 
     def __init__(self, loop: Loop, kernel: Kernel, sources: Sources) -> None:
         """Borrow all three."""
@@ -54,7 +57,7 @@ class Spawner:
         """Ask for a start; the answer comes as `spawned` or `spawn_failed`."""
         request = Request(requester)
         if not self._queue:
-            self._loop.call_soon(self._drain)
+            self._sources.after_batch(self._drain)
         self._queue.append(request)
         return request
 
@@ -66,20 +69,25 @@ class Spawner:
             self._loop.call_soon(requester.spawn_failed, None)
 
     def _drain(self) -> None:
+        until = self._kernel.now() + _SLICE_S
         for _ in range(min(BATCH, len(self._queue))):
+            if self._kernel.now() > until:
+                break
             request = self._queue.popleft()
             if request.requester is not None:
                 requester, request.requester = request.requester, None
                 self._spawn(requester)
         if self._queue:
             self._loop.call_soon(self._drain)
+        # A new process often shares our processor: without this it waits until our
+        # bookkeeping is done, 0.15 ms of the 1.1 from a death to its successor.
+        self._kernel.give_way()
 
     def _spawn(self, requester: Requester) -> None:
-        # LookupError: a user or a group that does not exist.
         try:
             started_at = self._kernel.now()
             born = self._kernel.spawn(requester.prepare())
-        except (OSError, LookupError) as error:
+        except Exception as error:  # noqa: BLE001  whoever asked must hear of it, of a bug too
             self._loop.call_soon(requester.spawn_failed, error)
             return
         child = Child(born, self._kernel, self._sources, known=self.children, started_at=started_at)

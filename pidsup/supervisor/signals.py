@@ -9,4 +9,6 @@ from __future__ import annotations
 import signal
 
 QUIT = frozenset({signal.SIGTERM, signal.SIGINT})
-TAKEN = QUIT | {signal.SIGCHLD, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
+#: Heard before all else.  SIGCHLD is not among them: it only means "look for orphans".
+URGENT = QUIT | {signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
+TAKEN = URGENT | {signal.SIGCHLD}

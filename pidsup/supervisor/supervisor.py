@@ -25,7 +25,7 @@ from pidsup.process.orphans import Orphans
 from pidsup.process.spawner import Spawner
 from pidsup.supervisor.changes import Actor, Change, Changes, Goal, Task, TaskState
 from pidsup.supervisor.selectors import Selection, select
-from pidsup.supervisor.signals import QUIT, TAKEN
+from pidsup.supervisor.signals import QUIT, URGENT
 from pidsup.supervisor.table import Identity, Table
 from pidsup.watcher.plan import Surroundings
 from pidsup.watcher.slot import Slot
@@ -59,8 +59,10 @@ class Supervisor:
         self.exit_code = 0
         self._on_end: Callable[[int], object] | None = on_end
         self._sources = Sources(loop, kernel)
-        self._signal_fd = kernel.signals(TAKEN)
+        self._signal_fd = kernel.signals(URGENT)
         add_urgent_reader(loop, self._signal_fd, SIGNALS, self._signalled)
+        self._sigchld_fd = kernel.signals([signal.SIGCHLD])
+        loop.add_reader(self._sigchld_fd, self._child_died)
         spawner = Spawner(loop, kernel, self._sources)
         self._orphans = Orphans(
             loop, kernel, spawner.children, on_reaped=self._orphan_reaped, on_done=self._no_orphans
@@ -222,13 +224,16 @@ class Supervisor:
         return all(self.watchers[name].is_started() for name in self._after[watcher.spec.name])
 
     def slot_entered(self, watcher: Watcher, slot: Slot) -> None:
-        """Write it down before anything is done about it."""
-        self._table.write(watcher.spec.name, slot)
-        if slot.state is State.READY and slot.child is not None:
+        """Write down a start before it is made; the rest can wait until the slot has settled."""
+        if slot.state is State.STARTING:
+            self._table.write(watcher.spec.name, slot)
+        elif slot.state is State.READY and slot.child is not None:
             self.log.info("worker started", slot=slot.name, pid=slot.child.pid)
 
     def slot_settled(self, watcher: Watcher, slot: Slot) -> None:
-        """See who waits for this slot: changes, watchers that come after, the shutdown."""
+        """Write it down, and see who waits for it: changes, other watchers, the shutdown."""
+        if slot.written is not slot.state and watcher.slots.get(slot.index) is slot:
+            self._table.write(watcher.spec.name, slot)
         self.changes.review(slot)
         followers = self._before[watcher.spec.name]
         if followers and not self.shutting_down and watcher.is_started():
@@ -268,12 +273,14 @@ class Supervisor:
 
     def _signalled(self) -> None:
         for info in self.kernel.read_signals(self._signal_fd):
-            if info.signo == signal.SIGCHLD:
-                self._orphans.sigchld()
-            elif info.signo in QUIT:
+            if info.signo in QUIT:
                 self.shutdown(Actor(info.uid, info.pid, f"SIG{signal_name(info.signo)} from"))
             else:
                 self.log.warning("signal ignored", signal=signal_name(info.signo), pid=info.pid)
+
+    def _child_died(self) -> None:
+        self.kernel.read_signals(self._sigchld_fd)
+        self._orphans.look()
 
     def _orphan_reaped(self, pid: int, ended: Exit) -> None:
         how = f"code {ended.code}" if ended.signal is None else f"signal {ended.signal}"
@@ -301,6 +308,7 @@ class Supervisor:
         for watcher in self.watchers.values():
             watcher.close()
         self._table.close()
-        self.loop.remove_reader(self._signal_fd)
-        self.kernel.close(self._signal_fd)
+        for fd in (self._signal_fd, self._sigchld_fd):
+            self.loop.remove_reader(fd)
+            self.kernel.close(fd)
         self._sources.close()

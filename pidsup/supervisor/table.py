@@ -79,6 +79,7 @@ class Table:
             else:
                 slot.record = self._end
                 self._end += 1
+        slot.written = slot.state
         child = slot.child
         pid, inode, started_at = (0, 0, 0.0)
         if child is not None:
@@ -101,7 +102,7 @@ class Table:
     def drop(self, slot: Slot) -> None:
         """Free the slot's record."""
         if slot.record >= 0:
-            record, slot.record = slot.record, -1
+            record, slot.record, slot.written = slot.record, -1, None
             self._kernel.pwrite(self.fd, bytes(RECORD.size), PAGE + record * RECORD.size)
             self._free.append(record)
 

@@ -39,7 +39,7 @@ class Owner(Protocol):
         """Tell whether the slot is to have a worker."""
 
     def entered(self, slot: Slot, before: State) -> None:
-        """Hear that the state of the slot has just changed, or that it has its worker."""
+        """Hear that the state of the slot has just changed."""
 
     def settled(self, slot: Slot) -> None:
         """Hear that all that an event led to has been done."""
@@ -67,19 +67,20 @@ class Slot:
         "_step",
         "_timer",
         "_verdict",
+        "_why",
         "child",
         "due_at",
         "index",
         "last_exit",
         "name",
         "not_before",
-        "reason",
         "record",
         "restarts",
         "running",
         "serial",
         "since",
         "state",
+        "written",
     )
 
     def __init__(self, owner: Owner, index: int) -> None:
@@ -94,8 +95,9 @@ class Slot:
         self.serial = 0  #: of the current or last worker, web:3#41
         self.restarts = 0  #: starts that nobody asked for
         self.last_exit: ExitReport | None = None
-        self.reason = ""  #: why it is where it is, for people
+        self._why: object = ""
         self.due_at: float | None = None  #: when the deadline of this state passes
+        self.written: State | None = None  #: what the table has
         self.record = -1  #: its place in the table, which `supervisor.table` gives
         self._owner = owner
         self._events: list[Event] = []
@@ -110,6 +112,11 @@ class Slot:
     def __repr__(self) -> str:
         """Show where it stands."""
         return f"Slot({self.name}, {self.state.value})"
+
+    @property
+    def reason(self) -> str:
+        """Say why it is where it is, for people; worded only when somebody asks."""
+        return str(self._why)
 
     # --- events in
 
@@ -155,8 +162,9 @@ class Slot:
         """Take the child over."""
         self._request = None
         self.child = child
+        self.written = None  # the table has yet to name this worker
         self.serial = self._owner.next_serial()
-        self.reason = ""
+        self._why = ""
         self.handle(Event.SPAWNED)
         child.watch(self._exited)
 
@@ -165,7 +173,7 @@ class Slot:
         self._request = None
         self._verdict = None
         if error is not None:
-            self.reason = str(error)
+            self._why = str(error)
             self._decide(Ending.CODE, ran_s=None)
             self._log_end("cannot start worker", why=self.reason)
         self.handle(Event.SPAWN_FAILED)
@@ -176,15 +184,15 @@ class Slot:
         asked_for = self.state is not State.READY
         ran_s = child.ended_at - child.started_at
         self.last_exit = report(child.exit, ran_s=ran_s, asked_for=asked_for)
-        self.reason = str(self.last_exit)
+        self._why = self.last_exit
         self._verdict = None
         if asked_for:
             self._owner.log.info(
-                "worker stopped", slot=self.name, pid=child.pid, how=self.reason, ran_s=ran_s
+                "worker stopped", slot=self.name, pid=child.pid, how=self._why, ran_s=ran_s
             )
         else:
             self._decide(ending(child.exit), ran_s=ran_s)
-            self._log_end("worker ended", pid=child.pid, how=self.reason, ran_s=ran_s)
+            self._log_end("worker ended", pid=child.pid, how=self._why, ran_s=ran_s)
         self.handle(Event.EXITED)
 
     def _decide(self, how: Ending, ran_s: float | None) -> None:
@@ -214,7 +222,6 @@ class Slot:
             self.since = self._owner.kernel.now()
             self.due_at = None
             self._step = self._attempt = 0
-        if self.state is not before or event is Event.SPAWNED:
             self._owner.entered(self, before)
         for action in actions:
             _PERFORM[action](self)
@@ -235,7 +242,7 @@ class Slot:
         self._step += 1
         last = self._step == len(plan)
         following = "KILL" if last else signal_name(plan[self._step].signo)
-        self.reason = f"{signal_name(now.signo)} sent, {following} after {now.timeout_s:g} s"
+        self._why = f"{signal_name(now.signo)} sent, {following} after {now.timeout_s:g} s"
         assert self.child is not None  # noqa: S101  the table asks for this with a worker only
         # Before the signal: an orphan's ancestry is lost.
         self.child.pin_descendants()
@@ -246,10 +253,10 @@ class Slot:
         if self.child is None:  # the answer to the request for a process is still to come
             return
         if self._attempt:
-            self.reason = f"KILL sent, still there: {self.child.sleeps_in()}"
+            self._why = f"KILL sent, still there: {self.child.sleeps_in()}"
             self._owner.log.warning("worker does not die", slot=self.name, why=self.reason)
         else:
-            self.reason = "KILL sent"
+            self._why = "KILL sent"
         self._attempt += 1
         self._signal(SIGKILL, Whom.ALL)
         self._set_timer(KILL_CHECK_S, Event.OVERDUE)
@@ -277,7 +284,7 @@ class Slot:
             return Event.AGAIN
         if isinstance(verdict, Later):
             return Event.LATER
-        self.reason = f"{self.reason}; {verdict.reason}"
+        self._why = f"{self.reason}; {verdict.reason}"
         if isinstance(verdict, GiveUp):
             self._owner.gave_up(self)
             return Event.GIVE_UP
@@ -292,7 +299,7 @@ class Slot:
         try:
             self.send(signo, whom)
         except OSError as error:
-            self.reason = f"cannot send {signal_name(signo)}: {error.strerror}"
+            self._why = f"cannot send {signal_name(signo)}: {error.strerror}"
             self._owner.log.error("cannot signal worker", slot=self.name, why=self.reason)
 
     # --- the one timer
