@@ -8,12 +8,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pidsup import __version__
+from pidsup.cli.codes import OK, USAGE
 from pidsup.config import machine
 from pidsup.config.kinds import Value
 from pidsup.config.load import load
 from pidsup.config.problem import ConfigError, Problem
-
-OK, USAGE = 0, 2
 
 
 def parser() -> argparse.ArgumentParser:

@@ -6,8 +6,9 @@ import gc
 import json
 import os
 
+from pidsup.cli.codes import FAILURE
 from pidsup.config.model import config
-from pidsup.control.paths import make
+from pidsup.control.rundir import RuntimeDirectory
 from pidsup.control.server import Server
 from pidsup.control.service import Service
 from pidsup.errors import AlreadyRunning
@@ -28,9 +29,9 @@ def serve(expanded: bytes) -> int:
     log = StderrLog(loop, LINUX)
     loop.on_error = log.bug
     try:
-        directory = make(settings.name)
-    except OSError as error:
-        return die(f"cannot make the runtime directory of {settings.name!r}: {error}", 1)
+        directory = RuntimeDirectory(settings.name)
+    except (AlreadyRunning, OSError) as error:
+        return die(f"cannot run {settings.name!r}: {error}", FAILURE)
 
     become_supervisor()
     null_fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
@@ -49,16 +50,16 @@ def serve(expanded: bytes) -> int:
         identity=identity(),
         on_end=end,
     )
-    try:
-        server = Server(directory, Service(supervisor), loop, log)
-    except (AlreadyRunning, OSError) as error:
-        return die(f"cannot run {settings.name!r}: {error}", 1)
-    log.info("supervisor started", name=settings.name, pid=os.getpid(), socket=server.path)
+    server = Server(directory, Service(supervisor), loop, log)
+    log.info(
+        "supervisor started", name=settings.name, pid=os.getpid(), socket=directory.socket_path
+    )
     supervisor.begin()
     gc.freeze()  # what is here now stays: the collector need not walk it again
     loop.run()
     log.info("supervisor ended", code=codes[0])
     server.close()
+    directory.close()
     supervisor.close()
     log.close()
     loop.close()

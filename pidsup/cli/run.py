@@ -13,10 +13,9 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
+from pidsup.cli.codes import FAILURE, USAGE
 from pidsup.linux import signalfd
 from pidsup.supervisor.signals import TAKEN
-
-FAILURE = 1
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -50,7 +49,7 @@ def _read_and_exit(arguments: Sequence[str], into: int) -> NoReturn:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, TAKEN)
         import json
 
-        from pidsup.cli.check import USAGE, prepare
+        from pidsup.cli.check import prepare
 
         expanded = prepare(arguments)
         code = USAGE

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import stat
 
 SOCKET = "control.sock"
-LOCK = "lock"
 
 
 def base() -> str:
@@ -17,22 +15,7 @@ def base() -> str:
     if runtime and os.path.isabs(runtime):
         return f"{runtime}/pidsup"
     # Not tempfile.gettempdir(): that module alone takes 4 ms to import.
-    return f"{os.environ.get('TMPDIR') or '/tmp'}/pidsup-{os.geteuid()}"  # noqa: S108  `make` checks whose it is
-
-
-def make(name: str) -> str:
-    """Make the runtime directory of a supervisor and return it.
-
-    PermissionError when something there belongs to another user: the temporary
-    directory is everybody's.
-    """
-    path = base()
-    for part in (path, f"{path}/{name}"):
-        os.makedirs(part, mode=0o755 if os.geteuid() == 0 else 0o700, exist_ok=True)
-        found = os.lstat(part)
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
-            raise PermissionError(f"{part!r} is not a directory of user {os.geteuid()}")
-    return f"{path}/{name}"
+    return f"{os.environ.get('TMPDIR') or '/tmp'}/pidsup-{os.geteuid()}"  # noqa: S108  rundir checks whose it is
 
 
 def names() -> list[str]:

@@ -8,16 +8,15 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import fcntl
 import os
 import socket
 import struct
 from collections.abc import Callable
 
-from pidsup.control.paths import LOCK, SOCKET
 from pidsup.control.protocol import Decoder, Message, encode, error
+from pidsup.control.rundir import RuntimeDirectory
 from pidsup.control.service import Service, Wait
-from pidsup.errors import AlreadyRunning, ProtocolError
+from pidsup.errors import ProtocolError
 from pidsup.log import Log
 from pidsup.loop.loop import Handle, Loop
 from pidsup.supervisor.changes import Actor, Change
@@ -30,24 +29,24 @@ _UCRED = struct.Struct("3i")  # pid, uid, gid
 
 
 class Server:
-    """Listens in a runtime directory.  Owns lock, socket and connections."""
+    """Listens in a runtime directory, which it borrows.  Owns socket and connections."""
 
-    def __init__(self, directory: str, service: Service, loop: Loop, log: Log) -> None:
-        """Take the directory; AlreadyRunning when another supervisor has it."""
+    def __init__(self, directory: RuntimeDirectory, service: Service, loop: Loop, log: Log) -> None:
+        """Begin to listen."""
         self._service = service
         self._loop = loop
         self._log = log
         self._connections: set[Connection] = set()
         self._paused: Handle | None = None
         self._reserve: list[int] = []
-        self._lock_fd = _lock(f"{directory}/{LOCK}")
-        self.path = f"{directory}/{SOCKET}"
+        self._lock_fd = directory.lock_fd
+        path = directory.socket_path
         with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.path)  # of one that died: we hold the lock
+            os.unlink(path)  # of one that died: we hold the lock
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         before = os.umask(0o177)
         try:
-            self._socket.bind(self.path)
+            self._socket.bind(path)
         finally:
             os.umask(before)
         self._socket.listen(128)
@@ -103,18 +102,15 @@ class Server:
         self._loop.add_reader(self._socket.fileno(), self._accept)
 
     def close(self) -> None:
-        """Hang up on all, and leave no trace but the directory."""
+        """Hang up on all."""
         if self._paused is not None:
             self._paused.cancel()
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
         for connection in list(self._connections):
             connection.close()
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.path)
         while self._reserve:
             os.close(self._reserve.pop())
-        os.close(self._lock_fd)
 
 
 class Connection:
@@ -276,17 +272,3 @@ class Connection:
         self._socket.close()
         if self._on_close is not None:
             self._on_close(self)
-
-
-def _lock(path: str) -> int:
-    """Lock the file, whose content is the owner's pid; AlreadyRunning names it."""
-    fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        pid = os.read(fd, 32).decode(errors="replace").strip()
-        os.close(fd)
-        raise AlreadyRunning(f"process {pid} runs it already; its lock is {path!r}") from None
-    os.ftruncate(fd, 0)
-    os.write(fd, f"{os.getpid()}\n".encode())
-    return fd

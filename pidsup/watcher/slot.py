@@ -16,7 +16,7 @@ from pidsup.log import Log
 from pidsup.loop.loop import Handle, Loop
 from pidsup.policy import restart
 from pidsup.policy.lifecycle import Action, Event, State, step
-from pidsup.policy.restart import Again, Ending, Finished, GiveUp, Later, Verdict
+from pidsup.policy.restart import Again, Ending, GiveUp, Later, Verdict
 from pidsup.policy.stopping import KILL_CHECK_S, clean_check_s
 from pidsup.process.child import Child, Whom
 from pidsup.process.exit import ExitReport, ending, report, signal_name
@@ -209,7 +209,7 @@ class Slot:
 
     def _log_end(self, event: str, **facts: object) -> None:
         verdict = self._verdict
-        if isinstance(verdict, Again | Finished | Later | GiveUp):
+        if verdict is not None:
             tell = self._owner.log.error if isinstance(verdict, GiveUp) else self._owner.log.warning
             tell(event, slot=self.name, **facts, next=verdict.reason)
 
@@ -227,7 +227,7 @@ class Slot:
             _PERFORM[action](self)
 
     def _spawn(self) -> None:
-        if isinstance(self._verdict, Again | Later):
+        if self._verdict is not None:  # nobody asked for it
             self.restarts += 1
         self._verdict = None
         self._request = self._owner.spawner.request(self)

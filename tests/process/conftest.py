@@ -7,6 +7,7 @@ import signal
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+import prctl
 import pytest
 
 from pidsup.kernel import LINUX, Exit, Kernel, LinuxKernel, Plan
@@ -93,23 +94,52 @@ class World:
         assert child.exit is not None
         return child.exit
 
+    def await_empty(self, child: Child) -> None:
+        """Wait until the tree is gone; its orphans come to us, and are reaped."""
+
+        def is_empty() -> bool:
+            self.reap_orphans()
+            return child.tree_is_empty()
+
+        wait_until(is_empty, "an empty tree")
+
+    def reap_orphans(self) -> None:
+        while (pid := self.kernel.zombie()) is not None and pid not in self.spawner.children:
+            self.kernel.reap(pid)
+
     def close(self) -> None:
         for child in [asker.child for asker in self.askers if asker.child is not None]:
             if child.pidfd < 0:
                 continue
             child.kill_tree()
             self.await_end(child)
-            wait_until(child.tree_is_empty, "an empty tree")  # its orphans are not ours to reap
+            self.await_empty(child)
             child.close()
         self.sources.close()
         for fd in self._fds:
             os.close(fd)
 
 
+@pytest.fixture(autouse=True)
+def subreaper() -> Iterator[None]:
+    """Be one, as the daemon is; pid 1 of a container may take seconds to reap."""
+    prctl.set_child_subreaper(1)
+    yield
+    prctl.set_child_subreaper(0)
+
+
 @pytest.fixture
 def world(driver: Driver) -> Iterator[World]:
     """Give a world on each of the loops."""
     world = World(driver)
+    yield world
+    world.close()
+
+
+@pytest.fixture
+def old_world(driver: Driver) -> Iterator[World]:
+    """Give a world below Linux 6.9."""
+    world = World(driver, LinuxKernel(group_signals=False))
     yield world
     world.close()
 

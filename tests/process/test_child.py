@@ -12,7 +12,7 @@ from pidsup.kernel import Exit, LinuxKernel
 from pidsup.process.child import Child, Whom
 from pidsup.process.exit import report
 from tests.process.conftest import Nursery, World
-from tests.support import Driver, descriptors, run_for, sh
+from tests.support import Driver, descriptors, my_children, run_for, sh, wait_until
 
 SLEEP = ["sleep", "1000"]
 
@@ -179,13 +179,18 @@ def test_a_tree_of_another_user_is_not_empty(strict: Callable[[], World]) -> Non
 
 
 def test_close_gives_up_all_descriptors_and_may_be_called_twice(world: World) -> None:
-    """The pidfd, and those of the descendants."""
+    """The pidfd, and those of the descendants; whoever is alive lives on."""
     before = descriptors()
-    child = world.start(sh("sleep 0 & read _ < /dev/null"))
-    world.await_end(child)
+    child = world.start(sh("sleep 1000 & sleep 1000"))
+    wait_until(lambda: len(world.kernel.children(child.pid)) == 2, "its children")
+    child.pin_descendants()
+    assert len(descriptors()) == len(before) + 3
     child.close()
     child.close()
     assert descriptors() == before
+    os.killpg(child.pid, signal.SIGKILL)
+    while my_children():
+        os.waitpid(-1, 0)
 
 
 def test_who_is_closed_alive_is_left_to_the_scan_for_orphans(

@@ -5,16 +5,17 @@ from __future__ import annotations
 import os
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable
+from subprocess import Popen
 
 import pytest
 
-from pidsup.kernel import LINUX
 from pidsup.process.child import Child, Whom
 from tests.process.conftest import World
 from tests.support import (
     await_end,
     descriptors,
+    needs_linux,
     next_fd,
     open_files_limited,
     python,
@@ -140,7 +141,7 @@ def test_kill_tree_ends_all_that_were_pinned_while_their_parents_lived(
     for pin in pins:
         await_end(pin)
         os.close(pin)
-    wait_until(family.child.tree_is_empty, "an empty tree")
+    world_of_groups.await_empty(family.child)
 
 
 def test_a_process_without_descendants_leaves_an_empty_tree(world_of_groups: World) -> None:
@@ -150,38 +151,46 @@ def test_a_process_without_descendants_leaves_an_empty_tree(world_of_groups: Wor
     assert child.tree_is_empty() is True
 
 
-@pytest.fixture
-def straggler(world_of_groups: World) -> Iterator[tuple[Child, int]]:
-    """Give a child that is dead, and a pidfd of one that it left in its group."""
-    child, out = world_of_groups.start_with_pipe(sh("sleep 1000 & echo $!; read _"))
+def leave_straggler(world: World) -> tuple[Child, int]:
+    """Return a child that is dead, and a pidfd of one that it left in its group."""
+    child, out = world.start_with_pipe(sh("sleep 1000 & echo $!; read _"))
     pin = os.pidfd_open(int(read_line(out)))
     os.kill(child.pid, signal.SIGKILL)
-    world_of_groups.await_end(child)
-    yield child, pin
+    world.await_end(child)
+    return child, pin
+
+
+@needs_linux(6, 9)
+def test_a_straggler_of_the_group_is_found_and_killed(world: World) -> None:
+    """Through the pidfd of a leader who is reaped: no scan, and no number."""
+    child, pin = leave_straggler(world)
+    assert child.tree_is_empty() is False
+    child.kill_tree()
+    await_end(pin)
+    world.await_empty(child)
     os.close(pin)
 
 
-def test_a_straggler_of_the_group_is_found_and_killed(
-    world_of_groups: World, straggler: tuple[Child, int]
-) -> None:
-    """Without a scan; below Linux 6.9 it is killed before the reap, while the number is safe."""
-    child, pin = straggler
-    if world_of_groups.kernel.groups_outlive_leaders:
-        assert child.tree_is_empty() is False
-        child.kill_tree()
-    await_end(pin)
-    wait_until(child.tree_is_empty, "an empty tree")
-
-
-def test_below_linux_6_9_a_group_is_not_signalled_after_the_reap(
-    world_of_groups: World, straggler: tuple[Child, int]
-) -> None:
-    """By number it might be another's: False, nobody was signalled."""
-    child, pin = straggler
-    if world_of_groups.kernel.groups_outlive_leaders:
-        pytest.skip("the other way is meant")
+def test_below_linux_6_9_a_straggler_is_killed_before_the_reap(old_world: World) -> None:
+    """While the leader's number is still its own; afterwards nobody is signalled by it."""
+    child, pin = leave_straggler(old_world)
     await_end(pin)
     assert child.signal(signal.SIGKILL, Whom.ALL) is False
+    old_world.await_empty(child)
+    os.close(pin)
+
+
+def test_below_linux_6_9_a_recycled_number_is_not_ones_own_group(
+    old_world: World, worker: Callable[..., Popen[bytes]]
+) -> None:
+    """A process of that number says that the old group is empty, or it were not free."""
+    child = old_world.start(["true"])
+    old_world.await_end(child)
+    stranger = worker(["sleep", "1000"], start_new_session=True)
+    child.pid = stranger.pid
+    assert child.tree_is_empty() is True
+    child.kill_tree()
+    assert stranger.poll() is None
 
 
 def test_what_is_forked_by_one_who_left_is_found_later(world_of_groups: World) -> None:
@@ -209,10 +218,9 @@ def pinned(child: Child) -> int:
     return len(child._pinned)
 
 
+@needs_linux(6, 9)
 def test_the_group_of_one_who_left_is_killed_though_he_is_dead(world: World) -> None:
     """He was pinned; his children, forked later in his group, have no other trace."""
-    if not LINUX.groups_outlive_leaders:
-        pytest.skip("*** needs Linux 6.9 ***")
     script = 'setsid sh -c \'echo $$; read _ < "$0"; sleep 1000 & echo $!\' "$1" & read _'
     fifo = f"/tmp/pidsup-test-{os.getpid()}"
     os.mkfifo(fifo)

@@ -153,7 +153,7 @@ class Daemon:
         self.wait()
         assert self._process.returncode >= 0, f"it had to be killed: {self.log()}"
         assert not [pid for pid in before if _lives(pid)], "it left processes behind"
-        assert not os.path.exists(self.socket), "it left its socket behind"
+        assert not os.path.exists(os.path.dirname(self.socket)), "it left its directory behind"
         assert "Traceback" not in self.log(), self.log()
 
 

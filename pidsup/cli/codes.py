@@ -1,0 +1,3 @@
+"""Exit codes of `pidsup`; a give_up_exit_code comes on top."""
+
+OK, FAILURE, USAGE = 0, 1, 2  # ordered, failed, wrong usage or configuration

@@ -1,0 +1,197 @@
+"""Shows that a recycled pid is never signalled; run by test_pid_reuse.py as pid 1 of a namespace.
+
+There a number can be given out at will: the next process gets the one behind
+/proc/sys/kernel/ns_last_pid.  A failed assertion ends the program with a traceback.
+
+    pid_reuse.py SCENARIO 0|1     1: groups are signalled through pidfds, 0: as below Linux 6.9
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+from collections import deque
+from pathlib import Path
+
+from pidsup.kernel import LinuxKernel, Plan
+from pidsup.loop.loop import EpollLoop
+from pidsup.loop.sources import Sources
+from pidsup.process.child import Child, Whom
+
+PROC = Path("/proc/sys/kernel")
+ENVIRONMENT = {"PATH": "/usr/bin:/bin"}
+
+
+class World:
+    """A kernel, and what children need."""
+
+    def __init__(self, *, group_signals: bool) -> None:
+        self.kernel = LinuxKernel(group_signals=group_signals)
+        self.loop = EpollLoop(self.kernel)
+        self.sources = Sources(self.loop, self.kernel)
+        self.known: dict[int, Child] = {}
+
+    def start(self, *command: str, fds: tuple[int, ...] = (-1, -1, 2), pid: int = 0) -> Child:
+        """Start a process, with the number *pid* if there is one."""
+        if pid:
+            (PROC / "ns_last_pid").write_text(str(pid - 1))
+        born = self.kernel.spawn(Plan(command, environment=ENVIRONMENT, fds=fds))
+        child = Child(born, self.kernel, self.sources, known=self.known, started_at=0)
+        child.watch(bool)
+        assert pid in (0, child.pid), f"wanted number {pid}, got {child.pid}"
+        return child
+
+    def end(self, child: Child, signo: int = signal.SIGTERM) -> None:
+        """Kill it, and wait for it."""
+        if child.exit is None:
+            self.kernel.signal(child.pidfd, signo)
+        while child.exit is None:
+            self.loop.turn()
+
+
+def lives(victim: Child) -> bool:
+    """Tell whether nobody has touched it."""
+    victim.reap()
+    return victim.exit is None
+
+
+def of_a_dead_child(world: World) -> None:
+    """The number of a reaped child is a stranger's, who leads a session and group by it."""
+    dead = world.start("true")
+    world.end(dead)
+    victim = world.start("sleep", "1000", pid=dead.pid)
+    for whom in Whom:
+        assert dead.signal(signal.SIGKILL, whom) is False
+    dead.kill_tree()
+    assert dead.tree_is_empty()
+    assert dead.sleeps_in() is not None
+    assert lives(victim)
+    world.end(victim)
+
+
+def of_a_dead_childs_children(world: World) -> None:
+    """The children of the stranger are not the dead child's."""
+    dead = world.start("true")
+    world.end(dead)
+    victim, out = with_child(world, dead.pid)
+    dead.pin_descendants()
+    assert dead.signal(signal.SIGKILL, Whom.CHILDREN) is False
+    assert dead.tree_is_empty()
+    assert len(world.kernel.children(victim.pid)) == 1
+    victim.kill_tree()
+    world.end(victim)
+    os.close(out)
+
+
+def with_child(world: World, pid: int = 0) -> tuple[Child, int]:
+    """Start a shell that has a child, whose pid it tells through the pipe."""
+    out, into = os.pipe()
+    child = world.start(
+        "sh", "-c", "sleep 1000 & echo $!; wait; sleep 1000", fds=(-1, into), pid=pid
+    )
+    os.close(into)
+    return child, out
+
+
+def of_a_pinned_descendant(world: World) -> None:
+    """A pinned descendant is gone, and its number somebody else's."""
+    parent, out = with_child(world)
+    descendant = int(os.read(out, 99))
+    parent.pin_descendants()
+    pin = os.pidfd_open(descendant)
+    os.kill(descendant, signal.SIGKILL)
+    until_reaped(pin)
+    victim = world.start("sleep", "1000", pid=descendant)
+    parent.signal(signal.SIGUSR1, Whom.CHILDREN)
+    assert lives(victim)
+    parent.kill_tree()
+    world.end(parent)
+    parent.kill_tree()
+    assert lives(victim)
+    world.end(victim)
+    os.close(out)
+    os.close(pin)
+
+
+def until_reaped(pidfd: int) -> None:
+    """Wait until somebody has reaped the process."""
+    while True:
+        try:
+            signal.pidfd_send_signal(pidfd, 0)
+        except ProcessLookupError:
+            return
+
+
+def between_look_and_pin(world: World) -> None:
+    """A number is listed as a child's, and given away before it is pinned."""
+    parent, out = with_child(world)
+    descendant = int(os.read(out, 99))
+    victims: list[Child] = []
+    look = world.kernel.children
+
+    def children(pid: int) -> list[int]:
+        found = look(pid)
+        if descendant in found and not victims:
+            pin = os.pidfd_open(descendant)
+            os.kill(descendant, signal.SIGKILL)
+            until_reaped(pin)
+            os.close(pin)
+            victims.append(world.start("sleep", "1000", pid=descendant))
+        return found
+
+    world.kernel.children = children  # type: ignore[assignment]  # the race, at the worst moment
+    parent.signal(signal.SIGKILL, Whom.CHILDREN)
+    parent.kill_tree()
+    [victim] = victims
+    assert lives(victim)
+    world.end(parent)
+    world.end(victim)
+    os.close(out)
+
+
+def over_and_over(world: World) -> None:
+    """All numbers are given out again and again, and all of the dead are signalled all the time."""
+    (PROC / "pid_max").write_text("400")
+    seed = int.from_bytes(os.urandom(4), "big")
+    print(f"seed {seed}", file=sys.stderr)  # noqa: T201  shown when it fails
+    chance = random.Random(seed)
+    living: list[Child] = []
+    dead: deque[Child] = deque(maxlen=60)
+    hits = 0
+    for _ in range(1500):
+        if len(living) == 30:
+            # Ended in our own way: who ends by SIGKILL was taken for a dead one.
+            gone = living.pop(chance.randrange(len(living)))
+            world.end(gone, signal.SIGTERM)
+            assert gone.exit is not None
+            assert gone.exit.signal == signal.SIGTERM, gone.exit
+            if len(dead) == dead.maxlen:
+                dead[0].close()
+            dead.append(gone)
+        living.append(world.start("sleep", "1000"))
+        numbers = {child.pid for child in living}
+        for child in chance.sample(list(dead), min(3, len(dead))):
+            hits += child.pid in numbers
+            child.signal(signal.SIGKILL, chance.choice(list(Whom)))
+            assert child.tree_is_empty()
+    for child in living:
+        assert lives(child)
+        world.end(child)
+    assert hits > 50, f"only {hits} numbers were recycled: nothing is shown"
+
+
+SCENARIOS = {
+    scenario.__name__: scenario
+    for scenario in (
+        of_a_dead_child,
+        of_a_dead_childs_children,
+        of_a_pinned_descendant,
+        between_look_and_pin,
+        over_and_over,
+    )
+}
+
+if __name__ == "__main__":
+    SCENARIOS[sys.argv[1]](World(group_signals=sys.argv[2] == "1"))
