@@ -9,6 +9,7 @@ import resource
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -42,8 +43,6 @@ def main() -> int:
     arguments = _arguments()
     signal.signal(signal.SIGTERM, _interrupt)
     proc.become_subreaper()
-    if os.getloadavg()[0] > 0.5:
-        print("bench: the machine is busy with something else", file=sys.stderr)
     _raise_descriptor_limit()
     gc.disable()  # a collection in the middle of a sample would be in the sample
     sheet = Sheet()
@@ -75,12 +74,14 @@ def main() -> int:
 def _measured(name: str, setting: Setting) -> bool:
     """Run one measure; say so and return False if a peer did not do what was timed."""
     print(f"bench: {name}", file=sys.stderr, flush=True)
+    began, before_s = time.monotonic(), proc.others_cpu_s()
     try:
         MEASURES[name](setting)
     except (WrongResult, OSError) as error:
         notes = "\n".join(getattr(error, "__notes__", []))
         print(f"bench: {name} does not count: {error}\n{notes}", file=sys.stderr)
         return False
+    setting.sheet.others[name] = (proc.others_cpu_s() - before_s) / (time.monotonic() - began)
     return True
 
 

@@ -78,6 +78,17 @@ def descriptors(pid: int) -> int:
     return len(os.listdir(f"/proc/{pid}/fd"))
 
 
+def others_cpu_s() -> float:
+    """Return the CPU seconds of this machine that went to processes that are not ours, so far.
+
+    Ours count once they have been waited for; interrupts count as others.
+    """
+    ticks = [int(word) for word in Path("/proc/stat").read_text().split()[1:8]]
+    user, nice, system, _idle, _iowait, irq, softirq = ticks
+    busy_s = (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+    return busy_s - sum(os.times()[:4])
+
+
 def sweep() -> int:
     """Kill and reap every child of ours, and theirs as they become ours; return how many.
 

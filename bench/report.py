@@ -56,6 +56,7 @@ class Sheet:
 
     series: list[Series] = field(default_factory=list)
     marks: list[Mark] = field(default_factory=list)
+    others: dict[str, float] = field(default_factory=dict)  #: CPUs that others kept busy
 
     def add(self, measure: str, case: str, peer: str, unit: str, samples: list[float]) -> None:
         """Note the samples of one peer, and show them."""
@@ -99,7 +100,8 @@ class Sheet:
         for mark in self.marks:
             verdict = "met" if mark.met else "MISSED"
             lines.append(f"| {mark.what} | {mark.value:.3g} | {mark.at_most:g} | {verdict} |")
-        return "\n".join(lines)
+        busy = ", ".join(f"{name} {cpus:.2f}" for name, cpus in self.others.items())
+        return "\n".join([*lines, "", f"CPUs kept busy by others meanwhile: {busy}"])
 
     def save(self, path: Path) -> None:
         """Write all samples to *path*, as JSON."""

@@ -39,13 +39,18 @@ class Log(Protocol):
 
 
 class StderrLog:
-    """Lines on a descriptor.  Borrows it, and never changes its flags: others share it."""
+    """Lines on a descriptor.  Borrows it, and never changes its flags: others share it.
+
+    Owns a second opening of it where it is a terminal: that takes half a line and lets
+    the writer wait for the rest, until ^Q.
+    """
 
     def __init__(self, loop: Loop, kernel: Kernel, fd: int = 2) -> None:
         """Write to *fd*; for the journal with priorities, else with the time."""
         self._loop = loop
         self._kernel = kernel
-        self._fd = fd
+        self._own_fd = _reopened_terminal(fd)
+        self._fd = fd if self._own_fd < 0 else self._own_fd
         self._for_journal = _is_journal(fd)
         self._records: deque[tuple[int, float, str, dict[str, object]]] = deque()
         self._out = b""  # formatted, and still to be written
@@ -53,7 +58,7 @@ class StderrLog:
         self._scheduled = False
         self._second = (0, "")  # the last one that was formatted
         self._poll = select.poll()
-        self._poll.register(fd, select.POLLOUT)
+        self._poll.register(self._fd, select.POLLOUT)
 
     def info(self, event: str, /, **facts: object) -> None:
         """Log what happened as it should."""
@@ -112,13 +117,16 @@ class StderrLog:
         self._write()
 
     def close(self) -> None:
-        """Write what is left, if that takes no longer than a moment."""
+        """Write what is left, if that takes no longer than a moment; twice is once."""
         self._loop.remove_writer(self._fd)
         while self._fill() and self._poll.poll(100):
             try:
                 self._out = self._out[os.write(self._fd, self._out[:_AT_ONCE]) :]
             except OSError:
-                return
+                break
+        if self._own_fd >= 0:
+            fd, self._own_fd = self._own_fd, -1
+            os.close(fd)
 
     def _fill(self) -> bool:
         """Format some lines if there are none; True if there is something to write."""
@@ -150,7 +158,19 @@ def _quoted(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"
     text = str(value)
-    return repr(text) if not text or any(c in text for c in " \"'=\n\t") else text
+    plain = text.isprintable() and not any(c in text for c in " \"'=")
+    return text if text and plain else repr(text)
+
+
+def _reopened_terminal(fd: int) -> int:
+    """Open the terminal behind *fd* anew, non-blocking; -1 if it is none, or not ours."""
+    try:
+        if os.isatty(fd):
+            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
+            return os.open(f"/proc/self/fd/{fd}", flags)
+    except OSError:
+        pass
+    return -1
 
 
 def _is_journal(fd: int) -> bool:

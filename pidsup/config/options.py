@@ -104,7 +104,7 @@ WATCHER: dict[str, Option] = {
     "restart_delay": Option(
         _DURATION,
         0.1,
-        "Delay after the first failure.",
+        "Delay after the first failure; at least 10 ms.",
         applies="live",
         systemd="RestartSec=",
     ),

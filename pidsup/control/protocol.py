@@ -55,9 +55,16 @@ class Decoder:
         return _decode(data)
 
 
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
+
+
+_JSON = json.JSONDecoder(parse_constant=_refuse)  # NaN and Infinity are Python's own
+
+
 def _decode(data: bytes) -> Message:
     try:
-        message = json.loads(data)
+        message = _JSON.decode(data.decode())
     except (ValueError, RecursionError) as error:  # UnicodeDecodeError is one, too
         raise ProtocolError(f"not JSON: {error}") from error
     if not isinstance(message, dict):

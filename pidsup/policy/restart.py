@@ -105,6 +105,8 @@ class GiveUp(NamedTuple):
 
 Verdict = Again | Later | Finished | GiveUp
 FRESH = Memory()
+#: After a bad run, whatever is configured: what fails at once must not keep a processor busy.
+LEAST_DELAY_S = 0.01
 
 
 def decide(
@@ -133,6 +135,6 @@ def decide(
         return GiveUp(f"given up: {failures}, start_limit_burst={policy.burst}")
     # Grown step by step, not as factor ** n: a large burst would overflow.
     grown = memory.delay_s * policy.factor if memory.delay_s else policy.delay_s
-    delay_s = min(grown, policy.max_delay_s)
+    delay_s = max(LEAST_DELAY_S, min(grown, policy.max_delay_s))
     wait_s = delay_s * (1 + policy.jitter * chance)
     return Later(wait_s, Memory(delay_s, bad_at), f"retrying in {wait_s:.2g} s")

@@ -11,7 +11,7 @@ import pytest
 from pidsup.config.load import load, parse
 from pidsup.config.model import config
 from pidsup.config.problem import ConfigError
-from pidsup.policy.restart import GiveUpAction, Restart
+from pidsup.policy.restart import GiveUpAction, Restart, RestartPolicy
 from pidsup.policy.stopping import StopStep
 
 
@@ -66,13 +66,9 @@ def test_every_option_reaches_the_model() -> None:
         """)
     ).watchers[1]
     assert spec.command == ("web", "--name", "a b")
-    assert (spec.workers, spec.autostart, spec.after, spec.warmup_delay_s) == (
-        3,
-        False,
-        ("db",),
-        0.25,
-    )
-    assert spec.restart == (Restart.ON_FAILURE, 2, 1, 3, 90, 0, 7, 3600)
+    assert (spec.workers, spec.after, spec.warmup_delay_s) == (3, ("db",), 0.25)
+    assert not spec.autostart
+    assert spec.restart == RestartPolicy(Restart.ON_FAILURE, 2, 1, 3, 90, 0, 7, 3600)
     assert (spec.on_give_up, spec.give_up_exit_code) == (GiveUpAction.EXIT, 70)
     assert spec.stop_plan == (StopStep(3, 5, False), StopStep(15, 1.5, True))
     assert spec.environment == {"A": "1", "B": "2", "C": "true"}
@@ -110,12 +106,16 @@ def test_all_problems_come_in_one_go_with_file_line_key_and_what_to_do() -> None
         "shop.toml:4: watchers.web: has no command: add command = ...",
         "shop.toml:5: watchers.web.comand: unknown option, did you mean 'command'?",
         "shop.toml:6: watchers.web.workers: must be a whole number from 0 to 100000, not -1",
-        "shop.toml:7: watchers.web.stop_timeout: has no known unit in '5 parsecs': "
-        "use us, ms, s, min, h, d, w, not '5 parsecs'",
+        (
+            "shop.toml:7: watchers.web.stop_timeout: has no known unit in '5 parsecs': use us, ms, "
+            "s, min, h, d, w, not '5 parsecs'"
+        ),
         "shop.toml:8: watchers.web.after: there is no watcher 'dbb', did you mean 'db'?",
         "shop.toml:11: watchers.db.command: must be an array of strings, the program first, not []",
-        "shop.toml:12: watchers.db.environment: has the name 'A=B': names are not empty and have "
-        "no '=', not {'A=B': '1'}",
+        (
+            "shop.toml:12: watchers.db.environment: has the name 'A=B': names are not empty and have "
+            "no '=', not {'A=B': '1'}"
+        ),
         "shop.toml:14: socks: unknown section; known are supervisor, watchers",
     ]
 

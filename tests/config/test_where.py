@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from pidsup.config.where import line_of, lines_of_keys
 
-DOCUMENT = (
-    '''\
+DOCUMENT = """\
 # a comment with [brackets] and a = sign
 top = 1
 
@@ -14,17 +13,13 @@ command = [
   "a = b",  # not a key
   "c",
 ]
-text = """
+text = QQQ
 key = "in a string"
 [not.a.table]
-"""
-literal = '''
-    + "'''"
-    + """
+QQQ
+literal = \'\'\'
 other = 1
-"""
-    + "'''"
-    + """
+\'\'\'
 inline = { a = 1, "b" = 2 }
 "quoted key" = 1
 dotted.key = 2
@@ -33,8 +28,7 @@ dotted.key = 2
 x = 1
 [[list]]
 x = 2
-"""
-)
+""".replace("QQQ", '"' * 3)
 
 
 def test_each_key_and_table_is_found_on_its_line() -> None:

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from pidsup.policy.restart import (
     FRESH,
+    LEAST_DELAY_S,
     Again,
     Ending,
     Finished,
@@ -78,6 +79,11 @@ def test_the_delay_doubles_up_to_its_cap() -> None:
     assert delays == [1, 2, 4, 5, 5]
 
 
+def test_what_fails_at_once_is_no_busy_loop_even_without_a_delay() -> None:
+    delays, _ = fail_at(RestartPolicy(delay_s=0, max_delay_s=0, interval_s=0), 0, 0, 0)
+    assert delays == [LEAST_DELAY_S] * 3
+
+
 def test_the_jitter_adds_its_part_at_most() -> None:
     policy = RestartPolicy(delay_s=1, jitter=0.2)
     verdict = decide(policy, FRESH, CODE, ran_s=None, now=0, chance=0.5)
@@ -139,7 +145,7 @@ def test_on_any_timeline_delays_are_bounded_and_limits_are_kept(
             assert len(within) >= policy.burst
             return
         assert isinstance(verdict, Later)
-        most = min(policy.max_delay_s, 1e9) * (1 + policy.jitter)
+        most = max(policy.max_delay_s, LEAST_DELAY_S) * (1 + policy.jitter)
         assert 0 <= verdict.delay_s <= most * (1 + 1e-9)
         granted.append(now)
         if policy.interval_s:

@@ -58,7 +58,7 @@ def lives(victim: Child) -> bool:
 
 
 def of_a_dead_child(world: World) -> None:
-    """The number of a reaped child is a stranger's, who leads a session and group by it."""
+    """Give the number of a reaped child to a stranger, who leads session and group by it."""
     dead = world.start("true")
     world.end(dead)
     victim = world.start("sleep", "1000", pid=dead.pid)
@@ -72,10 +72,11 @@ def of_a_dead_child(world: World) -> None:
 
 
 def of_a_dead_childs_children(world: World) -> None:
-    """The children of the stranger are not the dead child's."""
+    """Do so; the children of the stranger are not the dead child's."""
     dead = world.start("true")
     world.end(dead)
     victim, out = with_child(world, dead.pid)
+    os.read(out, 99)
     dead.pin_descendants()
     assert dead.signal(signal.SIGKILL, Whom.CHILDREN) is False
     assert dead.tree_is_empty()
@@ -96,7 +97,7 @@ def with_child(world: World, pid: int = 0) -> tuple[Child, int]:
 
 
 def of_a_pinned_descendant(world: World) -> None:
-    """A pinned descendant is gone, and its number somebody else's."""
+    """Give the number of a pinned descendant that is gone to somebody else."""
     parent, out = with_child(world)
     descendant = int(os.read(out, 99))
     parent.pin_descendants()
@@ -125,7 +126,7 @@ def until_reaped(pidfd: int) -> None:
 
 
 def between_look_and_pin(world: World) -> None:
-    """A number is listed as a child's, and given away before it is pinned."""
+    """Give a number away after it was listed as a child's, and before it is pinned."""
     parent, out = with_child(world)
     descendant = int(os.read(out, 99))
     victims: list[Child] = []
@@ -141,7 +142,7 @@ def between_look_and_pin(world: World) -> None:
             victims.append(world.start("sleep", "1000", pid=descendant))
         return found
 
-    world.kernel.children = children  # type: ignore[assignment]  # the race, at the worst moment
+    world.kernel.children = children  # the race, at the worst moment
     parent.signal(signal.SIGKILL, Whom.CHILDREN)
     parent.kill_tree()
     [victim] = victims
@@ -153,15 +154,17 @@ def between_look_and_pin(world: World) -> None:
 
 def over_and_over(world: World) -> None:
     """All numbers are given out again and again, and all of the dead are signalled all the time."""
-    (PROC / "pid_max").write_text("400")
+    # Behind the last comes number 300: there are forty of them.
+    (PROC / "pid_max").write_text("340")
+    (PROC / "ns_last_pid").write_text("300")
     seed = int.from_bytes(os.urandom(4), "big")
     print(f"seed {seed}", file=sys.stderr)  # noqa: T201  shown when it fails
     chance = random.Random(seed)
     living: list[Child] = []
-    dead: deque[Child] = deque(maxlen=60)
+    dead: deque[Child] = deque(maxlen=15)
     hits = 0
-    for _ in range(1500):
-        if len(living) == 30:
+    for _ in range(500):
+        if len(living) == 20:
             # Ended in our own way: who ends by SIGKILL was taken for a dead one.
             gone = living.pop(chance.randrange(len(living)))
             world.end(gone, signal.SIGTERM)

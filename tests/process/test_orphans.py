@@ -69,11 +69,12 @@ def test_a_known_zombie_does_not_stand_in_the_way_of_an_orphan(
     world: World, nursery: Nursery
 ) -> None:
     """The kernel names the same first zombie until it is reaped."""
-    asker = world.asker(["true"])
+    asker = world.asker(["sleep", "1000"])
     world.spawner.request(asker)
     while not world.spawner.children:
         world.driver.turn(lambda: world.spawner.children)
     [pid] = world.spawner.children
+    os.kill(pid, signal.SIGKILL)
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
     nursery.orphans.look()
     assert world.kernel.zombie() is None

@@ -51,5 +51,5 @@ def test_the_owner_of_a_recycled_number_is_not_touched(scenario: str, group_sign
 @needs_linux(6, 14)
 @both_ways
 def test_numbers_may_be_recycled_all_the_time(group_signals: bool) -> None:
-    """A namespace of 100 numbers, 1500 processes, and signals to all that are dead."""
+    """A namespace of 40 numbers, 500 processes, and signals to all that are dead."""
     play("over_and_over", group_signals)

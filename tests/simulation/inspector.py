@@ -1,0 +1,200 @@
+"""What has to hold after each event, whatever happened."""
+
+from __future__ import annotations
+
+from collections import Counter
+
+from pidsup.loop.loop import EpollLoop
+from pidsup.loop.timers import TimerHandle
+from pidsup.policy.lifecycle import State
+from pidsup.supervisor import table
+from pidsup.supervisor.supervisor import Supervisor
+from pidsup.watcher.slot import Slot
+from pidsup.watcher.watcher import AT_REST, Watcher
+from tests.simulation import views
+from tests.simulation.census import Census
+from tests.simulation.clients import Clients
+from tests.simulation.kernel import FakeKernel
+from tests.simulation.poller import MemoryDescription
+from tests.simulation.violation import Violation, demand
+
+# Tuples: hashing an enum takes longer than a few comparisons, and this runs most of the time.
+_AT_REST = tuple(AT_REST)
+_DOWN = (*_AT_REST, State.WAITING, State.BACKOFF)
+_ENDING = (State.STOPPING, State.KILLING)
+_UNWANTED = (*_AT_REST, *_ENDING, State.CLEANING)
+_STATES = tuple(State)
+
+
+class Inspector:
+    """Looks at everything after each event, and remembers what it needs for the next."""
+
+    def __init__(
+        self, supervisor: Supervisor, kernel: FakeKernel, loop: EpollLoop, clients: Clients
+    ) -> None:
+        self.census = Census(supervisor, kernel, loop)
+        self._supervisor = supervisor
+        self._kernel = kernel
+        self._loop = loop
+        self._clients = clients
+        self._fixed_fds = frozenset(kernel.descriptions)
+        table_file = kernel.descriptions[views.table_fd(supervisor)]
+        assert isinstance(table_file, MemoryDescription)
+        self._table = table_file.data
+        self._table_is_new = False
+        self._entered: dict[Slot, State] = {}
+        self._last_start: dict[str, float] = {}
+        self._ran: dict[str, bool] = {}
+        self.hurry = False  #: the second wish to shut down has come
+        self.given_up: set[str] = set()  #: watchers that on_give_up has stopped
+        kernel.on_pwrite = self._written
+
+    # --- during an event
+
+    def _written(self, data: bytes, offset: int) -> None:
+        self._table_is_new = True
+
+    def entered(self, watcher: Watcher, slot: Slot) -> None:
+        """See a slot change its state, before it acts."""
+        before, self._entered[slot] = self._entered.get(slot, State.STOPPED), slot.state
+        self._kernel.machine.note("state", slot.name, slot.state.value)
+        if slot.state is State.STARTING and before in (State.STOPPED, State.WAITING):
+            self._begins(watcher)
+
+    def _begins(self, watcher: Watcher) -> None:
+        """Demand that a start by command comes in order, and not too soon after another."""
+        name, spec = watcher.spec.name, watcher.spec
+        for other in spec.after:
+            if not self._supervisor.watchers[other].is_started():
+                self._kernel.violations.append(f"{name} starts before {other} has been started")
+        now = self._kernel.machine.now
+        if now - self._last_start.get(name, -1e9) < spec.warmup_delay_s - 1e-3:
+            self._kernel.violations.append(f"{name} starts two workers within warmup_delay")
+        self._last_start[name] = now
+
+    # --- after an event
+
+    def look(self) -> None:
+        """Demand all that has to hold between two events."""
+        kernel = self._kernel
+        if kernel.violations:
+            raise Violation("; ".join(kernel.violations))
+        self._look_at_fds(self.census.look())
+        timers = self._clients.timers()
+        awaited = views.awaited(self._supervisor, self._loop)
+        for watcher in self._supervisor.watchers.values():
+            self._look_at_watcher(watcher, timers)
+            for slot in watcher.slots.values():
+                self._look_at_slot(slot, slot in awaited)
+                self._look_at_timer(slot, timers)
+                self._look_at_wishes(watcher, slot)
+        live = views.live_timers(self._loop)
+        if len(live) != len(timers) or set(live) != set(timers):
+            raise Violation(f"{len(live)} timers are set, {len(timers)} have an owner")
+        if self._table_is_new:
+            self._table_is_new = False
+            self._look_at_table()
+        self._clients.check()
+
+    def _look_at_fds(self, owned: set[int]) -> None:
+        owned |= self._fixed_fds
+        if self._kernel.descriptions.keys() != owned:
+            leaked = self._kernel.descriptions.keys() - owned
+            gone = owned - self._kernel.descriptions.keys()
+            raise Violation(f"descriptors leaked: {leaked}; held, but closed: {gone}")
+
+    def _look_at_watcher(self, watcher: Watcher, timers: list[TimerHandle]) -> None:
+        if self._table_is_new:  # a state has changed
+            counted = Counter(slot.state for slot in watcher.slots.values())
+            if any(counted[state] != watcher.counts[state] for state in _STATES):
+                raise Violation(f"{watcher} counts {watcher.counts}, there are {counted}")
+        if not all(index in watcher.slots for index in range(watcher.workers)):
+            raise Violation(f"{watcher} has only the slots {sorted(watcher.slots)}")
+        warmup = views.warmup(watcher)
+        if warmup is not None:
+            timers.append(warmup)
+        self._look_at_order(watcher)
+
+    def _look_at_order(self, watcher: Watcher) -> None:
+        """Demand that a shutdown stops a watcher only after those that come after it."""
+        name, supervisor = watcher.spec.name, self._supervisor
+        ran, self._ran[name] = self._ran.get(name, False), watcher.running
+        if ran and not watcher.running and supervisor.shutting_down and not self.hurry:
+            followers = [w for w in supervisor.watchers.values() if name in w.spec.after]
+            in_order = all(follower.is_at_rest() for follower in followers)
+            if not in_order and name not in self.given_up:
+                raise Violation(f"{name} is stopped before {followers}")
+
+    def _look_at_slot(self, slot: Slot, awaited: bool) -> None:
+        """Demand that the slot has just what belongs to its state."""
+        state, child = slot.state, slot.child
+        lives = child is not None and child.exit is None
+        if state in _DOWN:
+            right = child is None and not awaited
+        elif state is State.STARTING:
+            right = child is None and awaited
+        elif state is State.READY:
+            right = lives and not awaited
+        elif state is State.CLEANING:
+            right = child is not None and not lives and not awaited
+        else:
+            right = lives != awaited and lives == (child is not None)
+        if self.hurry and state is State.STOPPING:
+            right = False
+        if not right or views.is_busy(slot):
+            raise Violation(f"{slot} has {child}, {lives=}, {awaited=}")
+
+    def _look_at_timer(self, slot: Slot, timers: list[TimerHandle]) -> None:
+        state, timer = slot.state, views.timer(slot)
+        timed = state in (State.BACKOFF, State.CLEANING) or (
+            state in _ENDING and slot.child is not None
+        )
+        if timed != (timer is not None) or timed != (slot.due_at is not None):
+            raise Violation(f"{slot} has the timer {timer}, due at {slot.due_at}")
+        if timer is not None:
+            timers.append(timer)
+
+    def _look_at_wishes(self, watcher: Watcher, slot: Slot) -> None:
+        """Demand that the reconciler has done all that can be done at once."""
+        state = slot.state
+        if not watcher.wants(slot):
+            if state not in _UNWANTED:
+                raise Violation(f"{slot} is not wanted")
+            if slot.index >= watcher.workers and state in _AT_REST:
+                raise Violation(f"{slot} is one too many")
+        elif state is State.STOPPED:
+            raise Violation(f"{slot} is wanted")
+        elif state is State.READY:
+            if slot.outdated():
+                raise Violation(f"{slot} was to be restarted")
+        elif state is State.WAITING and views.warmup(watcher) is None:
+            supervisor = self._supervisor
+            if supervisor.may_start(watcher) and not supervisor.shutting_down:
+                raise Violation(f"{slot} waits for nothing")
+
+    def _look_at_table(self) -> None:
+        """Demand that a successor would know of each slot and each worker."""
+        told = {(r.watcher, r.slot): r for r in table.read(bytes(self._table))}
+        for slot in views.slots(self._supervisor):
+            record = told.pop((slot.name.partition(":")[0], slot.index), None)
+            if record is None:
+                demand(slot.state is State.STOPPED, f"{slot} is not in the table")
+                continue
+            child = slot.child
+            pid, inode = (0, 0) if child is None else (child.pid, child.inode)
+            if record.state is not slot.state or (record.pid, record.inode) != (pid, inode):
+                raise Violation(f"the table says {record} of {slot}, whose process is {pid}")
+        demand(not told, f"the table has too much: {told}")
+
+    # --- when nothing happens any more
+
+    def look_at_rest(self) -> None:
+        """Demand that all is as wanted, now that the supervisor would sleep for ever."""
+        for watcher in self._supervisor.watchers.values():
+            for slot in watcher.slots.values():
+                up = slot.state in (State.READY, State.FAILED, State.COMPLETED)
+                right = up if watcher.wants(slot) else slot.state in _AT_REST
+                demand(right, f"{slot} at rest, wanted={watcher.wants(slot)}")
+        open_changes = [str(c) for c in self._supervisor.changes.history if c.left]
+        demand(not open_changes, f"never over: {open_changes}")
+        demand(not self._clients.are_waiting(), "a client waits for ever")

@@ -1,0 +1,159 @@
+"""Bugs to be planted in the real shells, each of which has to turn the simulation red.
+
+A mutant is a change of source text, so that it reads as the slip that it stands for.
+Where the text is no longer there, the mutant has to follow the code.
+"""
+
+from __future__ import annotations
+
+import inspect
+import textwrap
+from typing import Any, NamedTuple
+
+import pytest
+
+from pidsup.policy.lifecycle import TABLE, Event, State
+from pidsup.process.child import Child
+from pidsup.process.orphans import Orphans
+from pidsup.process.spawner import Spawner
+from pidsup.supervisor.changes import Changes
+from pidsup.supervisor.supervisor import Supervisor
+from pidsup.supervisor.table import Table
+from pidsup.watcher import slot as slot_module
+from pidsup.watcher.slot import Slot
+from pidsup.watcher.watcher import Watcher
+
+
+class Edit(NamedTuple):
+    """A change of the text of one method."""
+
+    owner: type
+    method: str
+    old: str
+    new: str = ""
+
+    def apply(self, patch: pytest.MonkeyPatch) -> None:
+        """Put the changed method in place of the real one."""
+        real = getattr(self.owner, self.method)
+        source = textwrap.dedent(inspect.getsource(real))
+        if source.count(self.old) != 1:
+            raise LookupError(f"{self.owner.__name__}.{self.method} has no {self.old!r} any more")
+        made: dict[str, Any] = {}
+        exec(source.replace(self.old, self.new), real.__globals__, made)
+        patch.setattr(self.owner, self.method, made[self.method])
+        for action, perform in slot_module._PERFORM.items():
+            if perform is real:
+                patch.setitem(slot_module._PERFORM, action, made[self.method])
+
+
+class Row(NamedTuple):
+    """A change of the lifecycle's table: nothing happens at *event*."""
+
+    state: State
+    event: Event
+
+    def apply(self, patch: pytest.MonkeyPatch) -> None:
+        """Put it into the table."""
+        patch.setitem(TABLE[self.state], self.event, (self.state, ()))
+
+
+Mutant = tuple[Edit | Row, ...]
+
+MUTANTS: dict[str, Mutant] = {
+    "closes before it unregisters": (
+        Edit(Child, "reap", "self._sources.remove(self.pidfd)", "pass"),
+        Edit(
+            Child,
+            "close",
+            "self._sources.remove(fd)\n        self._kernel.close(fd)",
+            "self._kernel.close(fd)\n        self._sources.remove(fd)",
+        ),
+    ),
+    "drops a failed spawn": (
+        Edit(Spawner, "_spawn", "self._loop.call_soon(requester.spawn_failed, error)"),
+    ),
+    "drops a cancelled spawn": (
+        Edit(Spawner, "cancel", "self._loop.call_soon(requester.spawn_failed, None)"),
+    ),
+    "forgets to cancel a timer": (Edit(Slot, "_drop_timer", "self._timer.cancel()", "pass"),),
+    "reaps without a word": (Edit(Child, "reap", "self._on_exit()", "pass"),),
+    "does not listen for the end": (Edit(Slot, "spawned", "child.watch(self._exited)"),),
+    "takes the children of a recycled pid": (
+        Edit(Child, "_children_of", "return found if lives else []", "return found"),
+    ),
+    "pins without looking again": (
+        Edit(Child, "pin_descendants", "if pid in self._children_of(parent):", "if True:"),
+    ),
+    "does not pin before the stop signal": (
+        Edit(Slot, "_stop_step", "self.child.pin_descendants()"),
+    ),
+    "does not signal the group": (Edit(Child, "signal", "partial(self._signal_group, signo), "),),
+    "leaks the pidfd of a worker": (
+        Edit(Child, "close", "self._sources.remove(fd)\n        self._kernel.close(fd)"),
+    ),
+    "leaks the pidfd of a descendant": (
+        Edit(Child, "_unpin_gone", "self._kernel.close(pidfd)", "pass"),
+    ),
+    "leaves the tree to itself": (
+        Edit(Slot, "_clean", "if not child.tree_is_empty():", "if False:"),
+    ),
+    "keeps a worker that a restart should replace": (
+        Edit(Slot, "outdated", "self.child.started_at < self.not_before", "False"),
+    ),
+    "forgets a restart": (Edit(Watcher, "restart", "slot.not_before = now", "pass"),),
+    "ignores a stop that crosses a start": (Row(State.STOPPING, Event.SPAWNED),),
+    "gives up after the first kill": (Row(State.KILLING, Event.OVERDUE),),
+    "is not in a hurry": (Edit(Watcher, "hurry", "slot.handle(Event.KILL_DUE)", "pass"),),
+    "never looks for orphans": (Edit(Orphans, "look", "self._look()", "pass"),),
+    "reaps only one orphan": (Edit(Orphans, "_look", "self._on_reaped(pid, ended)", "return"),),
+    "loses count": (Edit(Watcher, "entered", "self.counts[slot.state] += 1"),),
+    "leaves followers waiting": (Edit(Supervisor, "slot_settled", "follower.reconcile()", "pass"),),
+    "starts out of order": (
+        Edit(Watcher, "_take_turn", "if not self._superior.may_start(self):", "if False:"),
+    ),
+    "stops out of order": (Edit(Supervisor, "_stop_if_free", "follower.is_at_rest()", "True"),),
+    "has no patience between starts": (
+        Edit(Watcher, "_take_turn", "self._next_start_at = now + delay_s", "pass"),
+    ),
+    "does not supersede": (Edit(Changes, "_supersede", "task.goal is not new.goal", "False"),),
+    "does not review": (Edit(Supervisor, "slot_settled", "self.changes.review(slot)"),),
+    "keeps the record of a slot that is gone": (
+        Edit(Supervisor, "slot_dropped", "self._table.drop(slot)"),
+    ),
+    "does not write down a pid": (
+        Edit(
+            Table,
+            "write",
+            "pid, inode, started_at = child.pid, child.inode, child.started_at",
+            "pass",
+        ),
+    ),
+    "does not write down who was born during a stop": (
+        Edit(Slot, "spawned", "self.written = None", "pass"),
+    ),
+    "writes down a slot that is gone": (
+        Edit(Supervisor, "slot_settled", " and watcher.slots.get(slot.index) is slot"),
+    ),
+    "takes another group of the same number for its own": (
+        Edit(Child, "_number_is_taken", "return True", "return False"),
+    ),
+    "keeps a pin whose number was given away": (
+        Edit(Child, "pin_descendants", "self._unpin_gone()", "pass"),
+    ),
+    "goes by the wall clock": (
+        Edit(Slot, "_set_timer", "self._owner.kernel.now()", "self._owner.kernel.wall()"),
+    ),
+    "lets EPERM get through": (
+        Edit(Child, "_signal_one", "if signo:\n            raise", "raise"),
+    ),
+}
+
+
+#: Seen only where a group is signalled by number.
+BELOW_6_9 = frozenset({"takes another group of the same number for its own"})
+
+
+def plant(name: str, patch: pytest.MonkeyPatch) -> None:
+    """Put a mutant's changes in place, for as long as *patch* lasts."""
+    for change in MUTANTS[name]:
+        change.apply(patch)

@@ -1,0 +1,93 @@
+"""A random configuration and random circumstances."""
+
+from __future__ import annotations
+
+from random import Random
+from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1
+from typing import NamedTuple
+
+from pidsup.config.model import Config, WatcherSpec
+from pidsup.policy.restart import GiveUpAction, Restart, RestartPolicy
+from pidsup.policy.stopping import StopPlan, StopStep
+from tests.simulation import natures
+from tests.simulation.kernel import Faults
+from tests.simulation.natures import Temper
+
+_SIGNALS = (int(SIGTERM), int(SIGINT), int(SIGHUP), int(SIGUSR1))
+
+
+class Circumstances(NamedTuple):
+    """What one run is like besides its configuration."""
+
+    temper: Temper
+    faults: Faults
+    mischief: float  #: things out of order per system call
+    group_signals: bool  #: Linux 6.9 or later
+    pause_s: float  #: between two things that people do, on average
+
+
+def circumstances(rng: Random) -> Circumstances:
+    """Draw them."""
+    return Circumstances(
+        temper=natures.temper(rng),
+        faults=Faults(
+            plan=rng.choice((0.0, 0.0, 0.5)),
+            spawn=rng.choice((0.0, 0.05, 0.4)),
+            slow=rng.choice((0.0, 0.0, 0.05)),
+            pidfd_open=rng.choice((0.0, 0.1)),
+            recycled=rng.choice((0.0, 0.1)),
+        ),
+        mischief=rng.choice((0.0, 0.001, 0.005)),
+        group_signals=rng.random() < 0.75,
+        pause_s=rng.choice((1e-4, 0.02, 0.2, 1.0)),
+    )
+
+
+def configuration(rng: Random) -> Config:
+    """Draw one to four watchers; each comes after some of those before it."""
+    names = [f"w{i}" for i in range(rng.randrange(1, 5))]
+    specs = []
+    for i, name in enumerate(names):
+        after = tuple(other for other in names[:i] if rng.random() < 0.4)
+        specs.append(_watcher(rng, name, after))
+    rng.shuffle(specs)
+    return Config("simulated", tuple(specs))
+
+
+def _watcher(rng: Random, name: str, after: tuple[str, ...]) -> WatcherSpec:
+    return WatcherSpec(
+        name=name,
+        command=("/bin/worker", name),
+        workers=40 if rng.random() < 0.01 else rng.choice((0, 1, 1, 2, 3, 6)),
+        autostart=rng.random() < 0.8,
+        after=after,
+        warmup_delay_s=rng.choice((0.0, 0.0, 0.05, 0.5)),
+        restart=_restart(rng),
+        on_give_up=rng.choice((GiveUpAction.STAY, *GiveUpAction)),
+        give_up_exit_code=rng.choice((1, 42)),
+        stop_plan=_stop_plan(rng),
+        working_directory=None,
+        environment={},
+        user=None,
+        group=None,
+        stdout="null",
+        stderr="null",
+    )
+
+
+def _restart(rng: Random) -> RestartPolicy:
+    return RestartPolicy(
+        restart=rng.choice((Restart.ALWAYS, Restart.ALWAYS, Restart.ALWAYS, *Restart)),
+        min_uptime_s=rng.choice((0.0, 1.0, 1.0)),
+        delay_s=rng.choice((0.0, 0.1, 0.1)),
+        max_delay_s=rng.choice((1.0, 30.0)),
+        burst=rng.choice((0, 2, 5)),
+        interval_s=rng.choice((0.0, 5.0, 60.0)),
+    )
+
+
+def _stop_plan(rng: Random) -> StopPlan:
+    return tuple(
+        StopStep(rng.choice(_SIGNALS), rng.choice((0.0, 0.01, 1.0, 10.0)), rng.random() < 0.3)
+        for _ in range(rng.randrange(1, 4))
+    )

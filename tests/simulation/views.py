@@ -1,0 +1,93 @@
+"""What tests see of the inside of the shells: the only module that knows its names."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from pidsup.loop.loop import EpollLoop
+from pidsup.loop.timers import TimerHandle
+from pidsup.process.child import Child
+from pidsup.supervisor.supervisor import Supervisor
+from pidsup.watcher.slot import Slot
+from pidsup.watcher.watcher import Watcher
+from tests.simulation.poller import FakePoller
+
+
+def slots(supervisor: Supervisor) -> Iterator[Slot]:
+    """Return the slots of all watchers."""
+    for watcher in supervisor.watchers.values():
+        yield from watcher.slots.values()
+
+
+def on_their_way(loop: EpollLoop) -> dict[Child, Slot]:
+    """Return the children that the loop has still to deliver, and to whom."""
+    found: dict[Child, Slot] = {}
+    for handle in loop._soon:
+        for argument in handle.args:
+            if isinstance(argument, Child):
+                receiver = getattr(handle.callback, "__self__", None)
+                assert isinstance(receiver, Slot)
+                found[argument] = receiver
+    return found
+
+
+def awaited(supervisor: Supervisor, loop: EpollLoop) -> set[object]:
+    """Return the slots that an answer of the spawner is on its way to."""
+    found: set[object] = set()
+    for watcher in supervisor.watchers.values():
+        found.update(request.requester for request in watcher.spawner._queue)
+        break  # they share it
+    for handle in loop._soon:
+        found.add(getattr(handle.callback, "__self__", None))
+    return found
+
+
+def live_timers(loop: EpollLoop) -> list[TimerHandle]:
+    """Return the timers that will fire."""
+    return [entry[2] for entry in loop._timers._heap if entry[2].callback is not None]
+
+
+def timer(slot: Slot) -> TimerHandle | None:
+    """Return the slot's timer."""
+    handle = slot._timer
+    assert handle is None or isinstance(handle, TimerHandle)
+    return handle
+
+
+def warmup(watcher: Watcher) -> TimerHandle | None:
+    """Return the watcher's timer."""
+    handle = watcher._warmup
+    assert handle is None or isinstance(handle, TimerHandle)
+    return handle
+
+
+def progress(slot: Slot) -> tuple[int, int]:
+    """Return the step of the stop plan and the attempts at killing or cleaning."""
+    return slot._step, slot._attempt
+
+
+def is_busy(slot: Slot) -> bool:
+    """Tell whether the slot is in the middle of something."""
+    return slot._busy or bool(slot._events)
+
+
+def pinned(child: Child) -> list[int]:
+    """Return the descriptors that pin descendants."""
+    return list(child._pinned.values())
+
+
+def watched(supervisor: Supervisor) -> FakePoller:
+    """Return the inner set of processes."""
+    poller = supervisor._sources._poller
+    assert isinstance(poller, FakePoller)
+    return poller
+
+
+def looks_for_orphans(supervisor: Supervisor) -> bool:
+    """Tell whether a look at all children is on its way."""
+    return supervisor._orphans._pending
+
+
+def table_fd(supervisor: Supervisor) -> int:
+    """Return the descriptor of the table."""
+    return supervisor._table.fd
