@@ -242,8 +242,12 @@ def watcher_facts(watcher: Watcher, slots: list[Slot] | None, now: float) -> Mes
 
 
 def watcher_state(watcher: Watcher) -> str:
-    """Say in one word how the slots of a watcher stand: what they share, else what counts most."""
-    present = {state for state, count in watcher.counts.items() if count}
+    """Say in one word how the slots of a watcher stand: what they share, else what counts most.
+
+    Slots that are not wanted count only where none is.
+    """
+    slots = watcher.slots.values()
+    present = {slot.state for slot in slots if watcher.wants(slot)} or {s.state for s in slots}
     if len(present) == 1:
         return str(present.pop().value)
     if not present:

@@ -35,7 +35,7 @@ class ExitReport(NamedTuple):
         return "ended in an unknown way" if self.code is None else f"exited with {self.code}"
 
 
-def report(ended: Exit, *, ran_s: float, asked_for: bool) -> ExitReport:
+def report(ended: Exit, *, ran_s: float = 0.0, asked_for: bool = False) -> ExitReport:
     """Make the report of what the kernel says."""
     return ExitReport(*ended, ran_s, asked_for)
 

@@ -20,7 +20,7 @@ from pidsup.policy.lifecycle import State
 from pidsup.policy.order import start_order
 from pidsup.policy.restart import GiveUpAction
 from pidsup.process.child import Whom
-from pidsup.process.exit import signal_name
+from pidsup.process.exit import report, signal_name
 from pidsup.process.orphans import Orphans
 from pidsup.process.spawner import Spawner
 from pidsup.supervisor.changes import Actor, Change, Changes, Goal, Task, TaskState
@@ -283,8 +283,7 @@ class Supervisor:
         self._orphans.look()
 
     def _orphan_reaped(self, pid: int, ended: Exit) -> None:
-        how = f"code {ended.code}" if ended.signal is None else f"signal {ended.signal}"
-        self.log.info("orphan reaped", pid=pid, how=how)
+        self.log.info("orphan reaped", pid=pid, how=report(ended))
 
     def _no_orphans(self) -> None:
         waiting, self._cleaning = self._cleaning, {}

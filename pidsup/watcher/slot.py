@@ -7,7 +7,7 @@ events, performs the actions, and decides nothing that policy can decide.
 from __future__ import annotations
 
 from collections.abc import Callable
-from signal import SIGKILL
+from signal import SIGCONT, SIGKILL
 from typing import Protocol
 
 from pidsup.config.model import WatcherSpec
@@ -246,7 +246,9 @@ class Slot:
         assert self.child is not None  # noqa: S101  the table asks for this with a worker only
         # Before the signal: an orphan's ancestry is lost.
         self.child.pin_descendants()
-        self._signal(now.signo, Whom.ALL if now.to_all else Whom.MAIN)
+        whom = Whom.ALL if now.to_all else Whom.MAIN
+        self._signal(now.signo, whom)
+        self._signal(SIGCONT, whom)  # one that is suspended hears it too, systemd.kill(5)
         self._set_timer(now.timeout_s, Event.KILL_DUE if last else Event.STEP_DUE)
 
     def _kill(self) -> None:

@@ -113,8 +113,8 @@ def test_all_problems_come_in_one_go_with_file_line_key_and_what_to_do() -> None
         "shop.toml:8: watchers.web.after: there is no watcher 'dbb', did you mean 'db'?",
         "shop.toml:11: watchers.db.command: must be an array of strings, the program first, not []",
         (
-            "shop.toml:12: watchers.db.environment: has the name 'A=B': names are not empty and have "
-            "no '=', not {'A=B': '1'}"
+            "shop.toml:12: watchers.db.environment: has the name 'A=B': names are not empty and "
+            "have no '=', not {'A=B': '1'}"
         ),
         "shop.toml:14: socks: unknown section; known are supervisor, watchers",
     ]

@@ -299,6 +299,15 @@ def test_who_blocks_a_stop_is_said_while_one_waits(daemon: Start) -> None:
     assert f"pid {pid} is in state S" in done.stderr
 
 
+def test_a_suspended_worker_hears_its_stop_signal(daemon: Start) -> None:
+    """As under systemd: CONT follows, or it would sit out its whole timeout."""
+    it = daemon("watchers.a = { command = 'sleep 1000', stop_timeout = '1h' }")
+    it.await_slots(lambda slots: slots["a:0"]["state"] == "ready")
+    os.kill(it.pids()["a:0"], signal.SIGSTOP)
+    assert it.ctl("stop", "a").returncode == 0
+    assert it.slots()["a:0"]["last_exit"]["signal"] == "TERM"
+
+
 # --- the end
 
 
