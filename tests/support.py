@@ -47,13 +47,18 @@ def needs_linux(major: int, minor: int) -> pytest.MarkDecorator:
 # --- waiting
 
 
-def wait_until(predicate: Callable[[], object], what: str = "", limit_s: float = LIMIT_S) -> None:
+def wait_until(
+    predicate: Callable[[], object],
+    what: str = "",
+    limit_s: float = LIMIT_S,
+    every_s: float = 0.001,
+) -> None:
     """Wait for what no descriptor announces, such as another process' state in /proc."""
     deadline = time.monotonic() + limit_s
     while not predicate():
         if time.monotonic() > deadline:
             raise AssertionError(f"not within {limit_s:g} s: {what or predicate}")
-        time.sleep(0.001)
+        time.sleep(every_s)
 
 
 def read_line(fd: int, limit_s: float = LIMIT_S) -> bytes:

@@ -133,7 +133,7 @@ class Clients:
 
     def _send_signal(self) -> None:
         rng = self._rng
-        signo = rng.choice(("TERM", "KILL", "HUP", "USR1", "SIGINT", 12))
+        signo = rng.choice(("TERM", "KILL", "HUP", "USR1", "STOP", "SIGINT", 12))
         whom = rng.choice(("main", "main", "children", "all"))
         self._change("Signal", {"selectors": self._selectors(), "signal": signo, "whom": whom})
 

@@ -24,7 +24,6 @@ TICK_S = 1e-6  # what a system call takes
 _FIRST_PID = 3  # 1 is init, 2 the supervisor
 _MOST = 80  # processes; more are not forked
 _ASK_TO_STOP = frozenset({SIGTERM, SIGINT, SIGQUIT})
-_HARMLESS = frozenset({0, SIGSTOP, SIGCONT, SIGCHLD})
 
 
 class Machine:
@@ -200,8 +199,21 @@ class Machine:
 
     def signal(self, process: Process, signo: int) -> None:
         """Let a process feel a signal."""
-        if process.status is not Status.ALIVE or signo in _HARMLESS:
+        if process.status is not Status.ALIVE or not signo:
             return
+        if signo == SIGSTOP:
+            process.suspended = True
+        elif signo == SIGCONT:
+            process.suspended = False
+            held, process.held = process.held, []
+            for other in held:
+                self._feel(process, other)
+        elif not process.suspended or signo == SIGKILL:
+            self._feel(process, signo)
+        elif signo not in process.held:
+            process.held.append(signo)
+
+    def _feel(self, process: Process, signo: int) -> None:
         nature = process.nature
         after_s: float | None = 0.0
         if signo != SIGKILL:

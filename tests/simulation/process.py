@@ -26,6 +26,7 @@ class Process:
         "ended",
         "generation",
         "group",
+        "held",
         "inode",
         "kin",
         "members",
@@ -34,6 +35,7 @@ class Process:
         "pid",
         "session",
         "status",
+        "suspended",
         "tree",
     )
 
@@ -46,6 +48,8 @@ class Process:
         self.status = Status.ALIVE
         self.ended: Exit | None = None
         self.doomed = False  # the end is already on its way
+        self.suspended = False  # by SIGSTOP
+        self.held: list[int] = []  # signals that wait for SIGCONT
         self.generation = 0
         self.parent: Process = self
         self.group: Process = self

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from random import Random
-from signal import SIGCHLD, SIGKILL, SIGTERM
+from signal import SIGCHLD, SIGCONT, SIGKILL, SIGSTOP, SIGTERM
 
 import pytest
 
@@ -154,6 +154,16 @@ def test_in_state_d_a_kill_takes_its_time() -> None:
     before = kernel.now()
     assert poller.poll() == [(pidfd, IN)]
     assert kernel.now() - before == pytest.approx(5.0, abs=0.01)
+
+
+def test_who_is_suspended_hears_a_signal_when_he_goes_on() -> None:
+    kernel = make()
+    main, pidfd = spawn(kernel)
+    for signo in (SIGSTOP, SIGTERM):
+        kernel.signal(pidfd, signo)
+    assert main.ended is None
+    kernel.signal(pidfd, SIGCONT)
+    assert kernel.wait(pidfd) == Exit(None, SIGTERM)
 
 
 def test_a_sleep_without_end_is_told() -> None:

@@ -8,7 +8,7 @@ and an end, stormy or not.
 from __future__ import annotations
 
 from random import Random
-from signal import SIGHUP, SIGINT, SIGTERM
+from signal import SIGHUP, SIGINT, SIGKILL, SIGSEGV, SIGSTOP, SIGTERM
 
 from pidsup.supervisor.table import Identity
 from pidsup.watcher.plan import Surroundings
@@ -185,7 +185,7 @@ class World:
     def _kill(self, most: int) -> None:
         """Send a signal to some of ours, behind the supervisor's back."""
         ours = [p for p in self.machine.processes.values() if p.tree is not None]
-        signo = self._rng.choice((9, 9, 11, 15))
+        signo = self._rng.choice((SIGKILL, SIGKILL, SIGSEGV, SIGTERM, SIGSTOP))
         for process in self._rng.sample(ours, min(most, len(ours))):
             self.machine.signal(process, signo)
 

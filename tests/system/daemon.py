@@ -13,7 +13,7 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from pidsup.client import Client
+from pidsup.client import Client, NotRunning
 from pidsup.control.paths import SOCKET, socket_path
 from tests.support import LIMIT_S, wait_until
 
@@ -32,15 +32,17 @@ class Daemon:
         environment: Mapping[str, str] | None = None,
         prefix: Sequence[str] = (),
         runtime: str | None = None,
+        quiet: bool = False,
     ) -> None:
         """Write the configuration; *prefix* is put before the command (setpriv, prlimit).
 
-        *runtime* is where its runtime directory will be, if it runs as another user.
+        *runtime* is where its runtime directory will be, if it runs as another user;
+        *quiet* throws its log away.
         """
         self.name = f"test-{os.getpid()}-{next(_NUMBERS)}"
         self.file = directory / f"{self.name}.toml"
         self.file.write_text(dedent(document))
-        self.log_file = directory / f"{self.name}.log"
+        self.log_file = Path(os.devnull) if quiet else directory / f"{self.name}.log"
         self.socket = f"{runtime}/{self.name}/{SOCKET}" if runtime else socket_path(self.name)
         self._command = [*prefix, str(_BIN / "pidsup"), "run", "-c", str(self.file)]
         self._environment = {**os.environ, **(environment or {})}
@@ -64,7 +66,11 @@ class Daemon:
         assert self._process is not None
         if self._process.poll() is not None:
             raise AssertionError(f"the daemon ended with {self._process.returncode}: {self.log()}")
-        return "supervisor started" in self.log()
+        try:
+            self._client = Client(self.socket)
+        except (NotRunning, PermissionError):
+            return False
+        return True
 
     @property
     def pid(self) -> int:
@@ -136,6 +142,13 @@ class Daemon:
                 found += children
                 todo += children
         return found
+
+    def rss_kb(self) -> int:
+        """Return its resident memory."""
+        for line in Path(f"/proc/{self.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS"):
+                return int(line.split()[1])
+        raise AssertionError("no VmRSS")
 
     def end(self) -> None:
         """Shut it down if it still runs, killing what it does not, and check its traces."""

@@ -173,10 +173,10 @@ def test_garbage_is_answered_and_hung_up_on(daemon: Start, data: bytes, why: str
 def test_a_hundred_megabytes_without_an_end_are_not_kept(daemon: Start) -> None:
     it = daemon("watchers.a.command = 'sleep 1000'")
     it.status()
-    before = _rss_kb(it.pid)
+    before = it.rss_kb()
     answer = answer_to(b'{"method":"' + b"x" * 100_000_000, it)
     assert answer["parameters"]["why"] == f"a message of more than {LIMIT} bytes"
-    assert _rss_kb(it.pid) < before + 8192
+    assert it.rss_kb() < before + 8192
     assert it.ctl("status").returncode == 0
 
 
@@ -195,7 +195,7 @@ def test_a_client_that_never_reads_costs_a_bounded_amount(daemon: Start) -> None
     """Its answers wait in the socket, then in one buffer; then nothing more is read from it."""
     it = daemon("watchers.a = { command = 'sleep 1000', workers = 50 }")
     it.await_slots(lambda slots: len(it.pids()) == 50)
-    before = _rss_kb(it.pid)
+    before = it.rss_kb()
     with socket.socket(socket.AF_UNIX) as mute:
         mute.connect(it.socket)
         mute.setblocking(False)
@@ -210,7 +210,7 @@ def test_a_client_that_never_reads_costs_a_bounded_amount(daemon: Start) -> None
                 full += 1  # ... and stays so, while the supervisor answers others
                 assert it.status()["name"] == it.name
         assert full == 20
-        assert _rss_kb(it.pid) < before + 8192
+        assert it.rss_kb() < before + 8192
     assert it.ctl("status").returncode == 0
 
 
@@ -374,10 +374,3 @@ def test_a_term_at_any_moment_ends_it_and_all_its_workers(
 @pytest.mark.long
 def test_two_hundred_terms_at_random_moments(daemon: Start, rng: random.Random) -> None:
     terms_at_random(daemon, rng, 200)
-
-
-def _rss_kb(pid: int) -> int:
-    for line in Path(f"/proc/{pid}/status").read_text().splitlines():
-        if line.startswith("VmRSS"):
-            return int(line.split()[1])
-    raise AssertionError("no VmRSS")
