@@ -101,6 +101,7 @@ maps = st.lists(st.one_of(st.just(-1), st.integers(0, FILES - 1)), max_size=LONG
 @example(places=[0] * LONGEST)
 @example(places=[5, 4, 3, 2, 1, 0] * 6)
 @example(places=[-1] * LONGEST)
+@example(places=[-1] * 30 + [0, 1, 2])
 @given(places=maps)
 @settings(max_examples=60)
 def test_any_map_is_what_the_child_has(rung: int, places: list[int]) -> None:
@@ -126,9 +127,9 @@ def test_the_parents_descriptors_stay_as_they_are(files: list[int], rung: int) -
 
 
 def test_a_source_that_is_closed_is_an_error(rung: int) -> None:
-    """A stale number in a plan."""
+    """A stale number in a plan; 1 is lifted, and its copy gets the first free number: that one."""
     with pytest.raises(SpawnError, match="fds: Bad file descriptor") as caught:
-        Plan(["true"], environment={}, fds=(0, next_fd()), rung=rung).spawn()
+        Plan(["true"], environment={}, fds=(1, next_fd()), rung=rung).spawn()
     assert (caught.value.errno, caught.value.step) == (errno.EBADF, "fds")
 
 

@@ -16,9 +16,9 @@ from pidsup.watcher import slot
 from tests.simulation.world import run
 
 EVENTS = int(os.environ.get("PIDSUP_SIM_EVENTS", "200000"))
-PARTS = 4  # so that none comes near faulthandler_timeout on a slow machine
-LONG_PARTS = 40
-LONG_PART_EVENTS = 100_000
+PARTS = 8  # so that none comes near faulthandler_timeout on a slow machine
+LONG_PARTS = 80
+LONG_PART_EVENTS = 50_000
 SEEDS_OF_PART = 10_000_000  # more than a part will ever need
 
 
