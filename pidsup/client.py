@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import sys
 from collections.abc import Callable
 from types import TracebackType
 
-from pidsup.control.paths import names, socket_path
+from pidsup.control.paths import base, names, socket_path
 from pidsup.control.protocol import INTERFACE, Decoder, Message, call, encode
 from pidsup.errors import PidsupError, ProtocolError
 
@@ -21,6 +23,10 @@ _SLOW_S = 2.0
 
 class NotRunning(PidsupError):
     """There is no supervisor to talk to."""
+
+
+class NotAnswering(PidsupError):
+    """The supervisor has taken a call, and says nothing."""
 
 
 class CallFailed(PidsupError):
@@ -42,25 +48,36 @@ class Client:
         self._decoder = Decoder(_NO_LIMIT)
         try:
             self._socket.connect(path)
-        except (FileNotFoundError, ConnectionRefusedError) as error:
-            self._socket.close()
-            raise NotRunning(f"no supervisor listens at {path!r}") from error
-        except OSError:
+        except PermissionError:
             self._socket.close()
             raise
+        except OSError as error:  # nothing there, nobody listens, no path of a socket
+            self._socket.close()
+            raise NotRunning(f"no supervisor listens at {path!r}: {error}") from error
 
     def call(
-        self, method: str, *, when_slow: Callable[[], object] | None = None, **parameters: object
+        self,
+        method: str,
+        *,
+        when_slow: Callable[[], object] | None = None,
+        within_s: float | None = None,
+        **parameters: object,
     ) -> Message:
         """Call a method of org.pidsup.Supervisor and return its parameters.
 
-        CallFailed when it answers with an error; NotRunning when it hangs up.
-        *when_slow* is called once if there is no answer after 2 seconds.
+        CallFailed when it answers with an error; NotRunning when it hangs up;
+        NotAnswering when *within_s* passes.  *when_slow* is called once if there is no
+        answer after 2 seconds.
         """
-        self._socket.sendall(encode(call(method, parameters)))
-        if when_slow is not None and not self._answers_within(_SLOW_S):
-            when_slow()
-        answer = self._receive()
+        try:
+            self._socket.sendall(encode(call(method, parameters)))
+            if when_slow is not None and not self._answers_within(_SLOW_S):
+                when_slow()
+            if within_s is not None and not self._answers_within(within_s):
+                raise NotAnswering("the supervisor does not answer; is it stopped?")
+            answer = self._receive()
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise NotRunning("the supervisor has hung up") from error
         problem = answer.get("error")
         given = answer.get("parameters", {})
         if problem is not None:
@@ -85,6 +102,11 @@ class Client:
                 raise NotRunning("the supervisor has hung up")
             self._decoder.feed(data)
         return message
+
+    def peer_uid(self) -> int:
+        """Return the user that the supervisor runs as, SO_PEERCRED of unix(7)."""
+        credentials = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+        return int.from_bytes(credentials[4:8], sys.byteorder, signed=True)
 
     def close(self) -> None:
         """Hang up; twice is once."""
@@ -111,15 +133,25 @@ def connect(name: str | None = None) -> Client:
     """
     if name is not None:
         try:
-            return Client(socket_path(name))
+            return _trusted(socket_path(name))
         except NotRunning as error:
-            raise NotRunning(f"no supervisor {name!r} is running{_others()}") from error
+            raise NotRunning(f"no supervisor {name!r} is running in {base()}{_others()}") from error
     alive = live_names()
     if len(alive) == 1:
-        return Client(socket_path(alive[0]))
+        return _trusted(socket_path(alive[0]))
     if alive:
         raise NotRunning(f"several supervisors are running, choose one by -n: {', '.join(alive)}")
     raise NotRunning("no supervisor is running: start one by `pidsup run -c FILE`")
+
+
+def _trusted(path: str) -> Client:
+    """Connect to a supervisor of our own, or of root: its directory may be in everybody's /tmp."""
+    client = Client(path)
+    uid = client.peer_uid()
+    if uid not in (0, os.geteuid()):
+        client.close()
+        raise PermissionError(f"{path!r} belongs to user {uid}")
+    return client
 
 
 def live_names() -> list[str]:

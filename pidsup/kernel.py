@@ -88,6 +88,9 @@ class Kernel(Protocol):
     def group_of(self, pid: int) -> int:
         """Return the process group of a pinned process; ProcessLookupError when it is gone."""
 
+    def group_lives(self, group: int) -> bool:
+        """Tell whether a group has a member that is no zombie; slow, it walks all processes."""
+
     def children(self, pid: int) -> list[int]:
         """Return the direct children of a process: a hint, to be pinned and checked."""
 
@@ -136,6 +139,7 @@ class LinuxKernel:
     wait = staticmethod(_pidfd.wait)
     signal = staticmethod(_pidfd.send_signal)
     group_of = staticmethod(os.getpgid)
+    group_lives = staticmethod(proc.group_lives)
     children = staticmethod(proc.children)
     pidfd_open = staticmethod(_pidfd.pidfd_open)
     signals = staticmethod(signalfd.create)

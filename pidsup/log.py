@@ -74,9 +74,13 @@ class StderrLog:
 
     def bug(self, error: Exception) -> None:
         """Log a bug of ours, with its traceback: for the border of the loop."""
-        import traceback
+        try:
+            import traceback
 
-        for line in "".join(traceback.format_exception(error)).rstrip().splitlines():
+            text = "".join(traceback.format_exception(error))
+        except Exception:  # noqa: BLE001  no descriptor to import it with: say what there is
+            text = repr(error)
+        for line in text.rstrip().splitlines():
             self._add(2, line, {})
 
     def _add(self, priority: int, event: str, facts: dict[str, object]) -> None:

@@ -300,7 +300,6 @@ class EpollDriver:
     def __init__(self, kernel: Kernel = LINUX) -> None:
         self.errors: list[BaseException] = []
         self.loop = EpollLoop(kernel, on_error=self.errors.append)
-        self.loop.enable_threads()
 
     def turn(self, until: Callable[[], object] = bool) -> None:
         """Ask in the middle of the turn: calls come first, and then it waits."""

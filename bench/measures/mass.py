@@ -20,12 +20,12 @@ QUESTIONS_EVERY_S = 0.02
 
 
 def measure(setting: Setting) -> None:
-    """Kill all workers, first of each peer in turn, then while asking pidsup for its status."""
+    """Kill all workers, first while asking pidsup for its status, then of each peer in turn."""
+    if setting.pidsup is not None:
+        _measure_answers(setting, setting.pidsup, rounds=3 if setting.quick else 8)
     for peers, rounds in setting.groups(full=15, quick=4, slow=2):
         _measure_side_by_side(setting, peers, rounds)
     setting.sheet.mark_ratio("mass", CASE, at_most=1.4)
-    if setting.pidsup is not None:
-        _measure_answers(setting, setting.pidsup, rounds=3 if setting.quick else 8)
 
 
 def _measure_side_by_side(setting: Setting, peers: list[Peer], rounds: int) -> None:

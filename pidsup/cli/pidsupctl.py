@@ -11,13 +11,15 @@ import sys
 from collections.abc import Callable, Sequence
 
 from pidsup.cli import render
-from pidsup.client import CallFailed, Client, NotRunning, connect
+from pidsup.client import CallFailed, Client, NotAnswering, NotRunning, connect
 from pidsup.errors import ProtocolError
 
 # LSB init script actions, and beyond.
 OK, FAILED, USAGE, NOT_AS_WANTED, NO_RIGHTS, NO_SUCH_NAME, NOT_RUNNING = 0, 1, 2, 3, 4, 5, 7
 TIMED_OUT, SUPERSEDED, INTERRUPTED = 8, 10, 130
 STATUS_UNKNOWN = 4
+
+_PATIENCE_S = 5.0  # for an answer that is due at once
 
 _CODES = {
     "NoSuchSelector": NO_SUCH_NAME,
@@ -32,22 +34,41 @@ _CODES = {
 
 def main() -> int:
     """Run the program and return its exit code."""
-    given = _parse(sys.argv[1:])
     try:
-        with connect(given.name) as client:
-            code: int = given.run(given, client)
-    except CallFailed as error:
-        return _explain(given, error)
+        given = _parse(sys.argv[1:])
+        code = _run(given)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read it has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        return FAILED
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # or the flush at exit fails again
+        return _complain(f"cannot write: {error.strerror}", FAILED)
+    except KeyboardInterrupt:
+        return _complain("not waited for: the change goes on", INTERRUPTED)
+    return code
+
+
+def _run(given: argparse.Namespace) -> int:
+    try:
+        client = connect(given.name)
     except NotRunning as error:
         return _complain(str(error), NOT_RUNNING)
     except PermissionError:
         return _complain(
             "you have no right to ask this supervisor: use its user, or root", NO_RIGHTS
         )
-    except (ProtocolError, OSError) as error:
-        return _complain(f"cannot talk to the supervisor: {error}", FAILED)
-    except KeyboardInterrupt:
-        return _complain("not waited for: the change goes on", INTERRUPTED)
+    with client:
+        try:
+            code: int = given.run(given, client)
+        except CallFailed as error:
+            return _explain(given, error)
+        except NotRunning as error:
+            return _complain(str(error), NOT_RUNNING)
+        except NotAnswering as error:
+            return _complain(str(error), TIMED_OUT)
+        except ProtocolError as error:
+            return _complain(f"cannot understand the supervisor: {error}", FAILED)
     return code
 
 
@@ -98,6 +119,7 @@ def _parse(arguments: Sequence[str]) -> argparse.Namespace:
     )
     parser.add_argument("-o", "--output", choices=("table", "json"), default="table")
     command.add_arguments(parser)
+    parser.add_argument("-n", "--name", help=argparse.SUPPRESS)  # here, too
     parser.set_defaults(name=first.name, command=first.command, run=command.run)
     return parser.parse_args(first.arguments)
 
@@ -112,7 +134,7 @@ def _help_formatter(prog: str) -> argparse.HelpFormatter:
 
 
 _EPILOG = """
-SELECTOR is a watcher or a slot, with wildcards: web, web:3, 'w*', 'web:*'; '*' is all.
+SELECTOR is a watcher or a slot, with wildcards: web, web:3, 'w*', 'web:*', '*'.
 
 exit codes:
   0 done; 1 failed; 2 usage; 3 not all is as wanted (status); 4 no rights, or no such
@@ -185,7 +207,7 @@ def _count(text: str) -> str:
 
 
 def _status(given: argparse.Namespace, client: Client) -> int:
-    answer = client.call("Status", selectors=given.selectors or None)
+    answer = client.call("Status", within_s=_PATIENCE_S, selectors=given.selectors or None)
     render.status(answer, given.output)
     return OK if render.is_as_wanted(answer) else NOT_AS_WANTED
 
@@ -213,6 +235,11 @@ def _do(given: argparse.Namespace, client: Client, method: str, **parameters: ob
     answer = client.call(
         method,
         when_slow=None if given.no_wait else patience.tell,
+        within_s=_PATIENCE_S + given.timeout
+        if given.timeout is not None
+        else _PATIENCE_S
+        if given.no_wait
+        else None,
         wait=not given.no_wait,
         timeout_ms=timeout_ms,
         **parameters,
@@ -222,7 +249,13 @@ def _do(given: argparse.Namespace, client: Client, method: str, **parameters: ob
 
 
 def _signal(given: argparse.Namespace, client: Client) -> int:
-    answer = client.call("Signal", selectors=given.selectors, signal=given.signal, whom=given.to)
+    answer = client.call(
+        "Signal",
+        within_s=_PATIENCE_S,
+        selectors=given.selectors,
+        signal=given.signal,
+        whom=given.to,
+    )
     render.change(answer, given.output)
     return OK
 

@@ -8,28 +8,43 @@ while this process imports the daemon, on the other core.
 from __future__ import annotations
 
 import os
+import select
 import signal
 import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from pidsup.cli.codes import FAILURE, USAGE
+from pidsup.cli.codes import FAILURE, OK, USAGE
 from pidsup.linux import signalfd
-from pidsup.supervisor.signals import TAKEN
+from pidsup.supervisor.signals import QUIT, TAKEN
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run the supervisor until it ends, and return its exit code."""
+    _open_standard_files()
     signalfd.block(TAKEN)
     pid, pipe = _fork_reader(arguments)
     from pidsup.cli import daemon  # in parallel with the reader
 
-    with open(pipe, "rb") as file:
-        data = file.read()
+    data = _read_unless_told_to_quit(pipe)
+    if data is None:
+        os.kill(pid, signal.SIGKILL)  # our child, not reaped yet
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+    if data is None:
+        return OK
     if code or not data:  # it has said why, or has printed the help
         return code if code >= 0 else FAILURE
     return daemon.serve(data)
+
+
+def _open_standard_files() -> None:
+    """Put /dev/null where standard files are closed, or others would take their numbers."""
+    for fd in range(3):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)  # gets the lowest number that is free
+            os.set_inheritable(fd, True)
 
 
 def _fork_reader(arguments: Sequence[str]) -> tuple[int, int]:
@@ -46,6 +61,7 @@ def _fork_reader(arguments: Sequence[str]) -> tuple[int, int]:
 def _read_and_exit(arguments: Sequence[str], into: int) -> NoReturn:
     code = FAILURE
     try:
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, TAKEN)
         import json
 
@@ -56,12 +72,33 @@ def _read_and_exit(arguments: Sequence[str], into: int) -> NoReturn:
         if expanded is not None:
             with open(into, "wb") as file:
                 file.write(json.dumps(expanded).encode())
-            code = 0
+            code = OK
+        sys.stdout.flush()
     except SystemExit as end:  # argparse: usage, --help
         code = end.code if isinstance(end.code, int) else FAILURE
+        sys.stdout.flush()
     except BaseException:  # noqa: BLE001  the border of a process that must not go on
         sys.excepthook(*sys.exc_info())
     finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
         os._exit(code)
+
+
+def _read_unless_told_to_quit(pipe: int) -> bytes | None:
+    """Read to the end; None when a signal to quit comes first: a file can hang."""
+    quit_fd = signalfd.create(QUIT)
+    poll = select.poll()
+    for fd in (pipe, quit_fd):
+        poll.register(fd, select.POLLIN)
+    data = b""
+    try:
+        while True:
+            ready = [fd for fd, _ in poll.poll()]
+            if quit_fd in ready:
+                return None
+            more = os.read(pipe, 65536)
+            if not more:
+                return data
+            data += more
+    finally:
+        os.close(quit_fd)
+        os.close(pipe)

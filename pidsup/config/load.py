@@ -1,6 +1,6 @@
 """Read a configuration: TOML, strict, every problem found in one go.
 
-Runs in a process of its own before the daemon (see `supervisor.main`), so that
+Runs in a process of its own before the daemon (see `cli.run`), so that
 nothing imported here stays in memory.
 """
 

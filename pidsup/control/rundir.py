@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import os
 import stat
@@ -11,6 +12,7 @@ from pidsup.control.paths import SOCKET, base
 from pidsup.errors import AlreadyRunning
 
 _LOCK = "lock"
+_LONGEST_PATH = 107  # sun_path less its NUL, unix(7)
 
 
 class RuntimeDirectory:
@@ -24,6 +26,8 @@ class RuntimeDirectory:
         """
         self.path = f"{base()}/{name}"
         self.socket_path = f"{self.path}/{SOCKET}"
+        if len(os.fsencode(self.socket_path)) > _LONGEST_PATH:
+            raise OSError(errno.ENAMETOOLONG, f"{self.socket_path!r} is too long for a socket")
         self.lock_fd = -1
         while self.lock_fd < 0:
             for part in (base(), self.path):

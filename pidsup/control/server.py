@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pidsup.control.protocol import Decoder, Message, encode, error
 from pidsup.control.rundir import RuntimeDirectory
 from pidsup.control.service import Service, Wait
-from pidsup.errors import ProtocolError
+from pidsup.errors import ControlError, Denied, Invalid, ProtocolError
 from pidsup.log import Log
 from pidsup.loop.loop import Handle, Loop
 from pidsup.supervisor.changes import Actor, Change
@@ -60,8 +60,8 @@ class Server:
                 self._reserve.append(os.dup(self._lock_fd))
 
     def _accept(self) -> None:
-        if len(self._connections) >= _MOST_CLIENTS:
-            self._pause(f"{_MOST_CLIENTS} clients are connected")
+        if len(self._connections) >= _MOST_CLIENTS and not self._drop_one():
+            self._pause(f"{_MOST_CLIENTS} clients wait for answers")
             return
         try:
             accepted = self._accept_one()
@@ -77,6 +77,14 @@ class Server:
         connection = Connection(accepted, Actor(uid, pid, ""), self._service, self._loop)
         self._connections.add(connection)
         connection.open(self._closed)
+
+    def _drop_one(self) -> bool:
+        """Hang up on the client that has been silent for longest; False if all are busy."""
+        idle = [connection for connection in self._connections if connection.is_idle()]
+        if not idle:
+            return False
+        min(idle, key=lambda connection: connection.active_at).close()
+        return True
 
     def _accept_one(self) -> socket.socket:
         try:
@@ -125,10 +133,12 @@ class Connection:
         self._decoder = Decoder()
         self._out = b""
         self._wait: Wait | None = None
-        self._oneway = False
         self._timeout: Handle | None = None
         self._reading = False
+        self._scheduled = False  # to go on
+        self._ended = False  # nothing more comes
         self._hang_up = False  # once all is written
+        self.active_at = loop.time()
         self._on_close: Callable[[Connection], object] | None = None
 
     def open(self, on_close: Callable[[Connection], object]) -> None:
@@ -137,8 +147,11 @@ class Connection:
         if self._actor.uid in (0, os.geteuid()):
             self._read_on()
         else:
-            why = f"only root and user {os.geteuid()} may ask this supervisor"
-            self._refuse(error("Denied", {"why": why}))
+            self._refuse(Denied(f"only root and user {os.geteuid()} may ask this supervisor"))
+
+    def is_idle(self) -> bool:
+        """Tell whether nothing is under way, neither question nor answer."""
+        return self._wait is None and not self._out and not self._scheduled
 
     # --- in
 
@@ -158,34 +171,50 @@ class Connection:
         except BlockingIOError:
             return
         except OSError:
-            data = b""
-        if not data:
             self.close()  # what it has asked for goes on
             return
+        if not data:
+            self._ended = True  # what it has asked for before is still to be done
+            self._read_no_more()
         self._decoder.feed(data)
         self._go_on()
 
     def _go_on(self) -> None:
-        """Answer what has arrived, one request at a time."""
-        try:
-            while self._wait is None and not self._out and self._socket.fileno() >= 0:
-                message = self._decoder.next()
-                if message is None:
-                    break
-                self._answer(message)
-        except ProtocolError as problem:
-            self._refuse(error("Invalid", {"field": "message", "why": str(problem)}))
+        """Answer one request that has arrived; the next has its turn in the next turn."""
+        self._scheduled = False
+        if self._wait is not None or self._out or self._hang_up or self._socket.fileno() < 0:
             return
+        self.active_at = self._loop.time()
+        try:
+            message = self._decoder.next()
+        except ProtocolError as problem:
+            self._refuse(Invalid("message", str(problem)))
+            return
+        if message is not None:
+            self._answer(message)
+            self._go_on_later()
+        elif self._ended:
+            self.close()
+            return
+        self._read_if_room()
+
+    def _go_on_later(self) -> None:
+        if not self._scheduled:
+            self._scheduled = True
+            self._loop.call_soon(self._go_on)
+
+    def _read_if_room(self) -> None:
         if self._socket.fileno() < 0 or self._hang_up:
             return
-        if self._decoder.is_full() or self._out:
+        if self._decoder.is_full() or self._out or self._ended:
             self._read_no_more()
         else:
             self._read_on()
 
     def _answer(self, message: Message) -> None:
-        self._oneway = message.get("oneway") is True
         answer = self._service.call(message, self._who)
+        if message.get("oneway") is True:
+            return  # it is done, or goes on; nobody wants to hear of it
         if not isinstance(answer, Wait):
             self._send(answer)
             return
@@ -218,15 +247,13 @@ class Connection:
             self._timeout.cancel()
             self._timeout = None
         self._send(answer)
-        # Not from here: this may be deep inside what the change was waiting for.
-        self._loop.call_soon(self._go_on)
+        self._go_on_later()
 
     # --- out
 
     def _send(self, answer: Message) -> None:
-        if not self._oneway:
-            self._out = encode(answer)
-            self._write()
+        self._out = encode(answer)
+        self._write()
 
     def _write(self) -> None:
         try:
@@ -246,14 +273,13 @@ class Connection:
         self._loop.remove_writer(self._socket.fileno())
         self._write()
         if not self._out:
-            self._go_on()
+            self._go_on_later()
 
-    def _refuse(self, answer: Message) -> None:
+    def _refuse(self, why: ControlError) -> None:
         """Say why, and hang up."""
         self._read_no_more()
         self._hang_up = True
-        self._oneway = False
-        self._send(answer)
+        self._send(error(why.name, dict(why.parameters)))
 
     def close(self) -> None:
         """Hang up; twice is once."""

@@ -23,6 +23,7 @@ from pidsup.watcher.watcher import Watcher
 Who = Callable[[], Actor]
 Method = Callable[["Parameters", Who], "Message | Wait"]
 
+_LONGEST_MS = 10**12  # thirty years: what a clock can add
 _SERVICE = "org.varlink.service"
 _HERE = os.path.dirname(__file__)
 
@@ -108,7 +109,7 @@ class Service:
                 "state": "stopping" if supervisor.shutting_down else "running",
                 "up_s": now - self._began_at,
                 "watchers": [watcher_facts(watcher, slots, now) for watcher, slots in chosen],
-                "changes": [change_facts(c) for c in supervisor.changes.history if c.left],
+                "changes": [change_facts(c) for c in supervisor.changes.under_way.values()],
             }
         )
 
@@ -211,8 +212,8 @@ class Parameters:
         wait, timeout_ms = self.take("wait", True), self.optional_integer("timeout_ms")
         if not isinstance(wait, bool):
             raise Invalid("wait", "must be true or false")
-        if timeout_ms is not None and timeout_ms < 0:
-            raise Invalid("timeout_ms", "must not be negative")
+        if timeout_ms is not None and not 0 <= timeout_ms <= _LONGEST_MS:
+            raise Invalid("timeout_ms", f"must be from 0 to {_LONGEST_MS}")
         self.done()
 
         def answer(change: Change) -> Message | Wait:
@@ -252,6 +253,8 @@ def watcher_state(watcher: Watcher) -> str:
         return str(present.pop().value)
     if not present:
         return "ready" if watcher.running else "stopped"
+    if not watcher.running and State.FAILED in present:
+        return "failed"  # on_give_up = "stop"
     if not present & {State.BACKOFF, State.FAILED}:
         for state in (State.KILLING, State.STOPPING, State.CLEANING, State.STARTING, State.WAITING):
             if state in present:
@@ -272,7 +275,7 @@ def slot_facts(watcher: Watcher, slot: Slot, now: float) -> Message:
         "due_s": None if slot.due_at is None else max(0.0, slot.due_at - now),
         "up_s": None if child is None or child.exit else now - child.started_at,
         "restarts": slot.restarts,
-        "reason": slot.reason,
+        "reason": watcher.waits_for() if slot.state is State.WAITING else slot.reason,
         "last_exit": None if last is None else exit_facts(last),
     }
 

@@ -26,6 +26,25 @@ def state(pid: int) -> str:
     return _read(f"/proc/{pid}/stat").rpartition(") ")[2][:1]
 
 
+def group_lives(group: int) -> bool:
+    """Tell whether a process group has a member that is no zombie.
+
+    Walks all processes.  To be asked after a SIGKILL to the group: it keeps the members
+    from forking, so that none can slip through.
+    """
+    for name in os.listdir("/proc"):
+        if not name.isdecimal():
+            continue
+        try:
+            with open(f"/proc/{name}/stat", encoding="utf-8", errors="replace") as file:
+                state, _, its_group = file.read().rpartition(") ")[2].split(maxsplit=3)[:3]
+        except (FileNotFoundError, ProcessLookupError):
+            continue  # gone by now
+        if int(its_group) == group and state not in "ZX":
+            return True
+    return False
+
+
 def wchan(pid: int) -> str:
     """Return the kernel function that the process sleeps in, "" when not known."""
     name = _read(f"/proc/{pid}/wchan")

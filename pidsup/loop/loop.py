@@ -105,7 +105,7 @@ class EpollLoop:
         self._watches: dict[int, _Watch] = {}
         self._timers = Timers()
         self._soon: deque[SoonHandle] = deque()
-        self._wake_fd = -1
+        self._wake: dict[str, int] = {}
         self._stopping = False
         self.time = kernel.now
 
@@ -175,18 +175,22 @@ class EpollLoop:
         return handle
 
     def call_soon_threadsafe(self, callback: Callable[..., object], *args: object) -> SoonHandle:
-        """Call once, in the next turn, from any thread; enable_threads() came first."""
-        if self._wake_fd < 0:
-            raise RuntimeError("nobody would wake up for the call: enable_threads() comes first")
+        """Call once, in the next turn, from any thread."""
         handle = self.call_soon(callback, *args)  # deque.append is atomic
-        os.eventfd_write(self._wake_fd, 1)
+        os.eventfd_write(self._alarm(), 1)
         return handle
 
-    def enable_threads(self) -> None:
-        """Make the eventfd through which other threads wake this one."""
-        if self._wake_fd < 0:
-            self._wake_fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-            self.add_reader(self._wake_fd, os.eventfd_read, self._wake_fd)
+    def _alarm(self) -> int:
+        """Return the eventfd that wakes the loop, made by the first thread that needs it."""
+        fd = self._wake.get("fd")
+        if fd is None:
+            made = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            fd = self._wake.setdefault("fd", made)  # atomic: of several threads, one wins
+            if fd == made:
+                self.add_reader(fd, os.eventfd_read, fd)
+            else:
+                os.close(made)
+        return fd
 
     # --- running
 
@@ -259,8 +263,8 @@ class EpollLoop:
 
     def close(self) -> None:
         """Give up the descriptors; twice is once."""
-        if self._wake_fd >= 0:
-            fd, self._wake_fd = self._wake_fd, -1
+        fd = self._wake.pop("fd", None)
+        if fd is not None:
             self.remove_reader(fd)
             os.close(fd)
         self._poller.close()

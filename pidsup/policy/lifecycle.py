@@ -163,9 +163,6 @@ TABLE: dict[State, Row] = {
     ),
 }
 
-#: Nothing runs and nothing is on its way.
-RESTING = frozenset({_S.STOPPED, _S.BACKOFF, _S.FAILED, _S.COMPLETED})
-
 
 def step(state: State, event: Event) -> tuple[State, tuple[Action, ...]]:
     """Return the next state and what is to be done; ImpossibleStep names the pair."""

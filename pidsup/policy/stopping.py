@@ -25,6 +25,9 @@ KILL_CHECK_S = 2.0
 #: How long to wait before stragglers are killed again, doubled each time up to the above.
 CLEAN_CHECK_S = 0.02
 
+#: After so many looks, half a second, zombies do not count any more.
+PATIENT_LOOKS = 5
+
 
 def clean_check_s(attempt: int) -> float:
     """Return how long to wait after the *attempt*th look (from 0) at a tree not yet empty.

@@ -206,17 +206,29 @@ class Child:
         """Send SIGKILL to all of it."""
         self.signal(SIGKILL, Whom.ALL)
 
-    def tree_is_empty(self) -> bool:
+    def tree_is_empty(self, *, thorough: bool = False) -> bool:
         """Tell whether nothing of it is left; the process itself has been reaped.
 
-        A zombie that its parent has not reaped yet still counts.
+        A zombie still counts, unless *thorough*: then all processes are walked for one
+        that lives.  For a zombie in our group may have a parent that has left us unseen,
+        and who never reaps it.
         """
-        self._unpin_gone()
-        return not self._pinned and not self._signal_group(0)
+        self._unpin_gone(thorough=thorough)
+        return not self._pinned and not self._is_left(self.pid, thorough, self._signal_group(0))
 
-    def _unpin_gone(self) -> None:
+    def _is_left(self, group: int, thorough: bool, there: bool) -> bool:
+        """Tell whether of a group that is *there* somebody lives, too, if *thorough*."""
+        if not there or not thorough:
+            return there
+        try:
+            return self._kernel.group_lives(group)
+        except OSError:  # no descriptor left to look with
+            return True
+
+    def _unpin_gone(self, *, thorough: bool = False) -> None:
         for pid, pidfd in list(self._pinned.items()):
-            if not self._signal_one(pidfd, 0) and not self._leads_any(pidfd, pid):
+            gone = not self._signal_one(pidfd, 0)
+            if gone and not self._is_left(pid, thorough, self._leads_any(pidfd, pid)):
                 del self._pinned[pid]
                 self._kernel.close(pidfd)
 

@@ -50,7 +50,10 @@ def ending(ended: Exit) -> Ending:
 
 
 def signal_name(signo: int) -> str:
-    """Return "TERM" for 15, "35" for what has no name."""
+    """Return "TERM" for 15, "RTMIN+3" for 37."""
+    if signal.SIGRTMIN <= signo <= signal.SIGRTMAX:
+        above = signo - signal.SIGRTMIN
+        return f"RTMIN+{above}" if above else "RTMIN"
     try:
         return signal.Signals(signo).name.removeprefix("SIG")
     except ValueError:

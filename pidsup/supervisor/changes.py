@@ -6,7 +6,6 @@ watches until the slots are there, have failed, or a contrary wish has come.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import NamedTuple
@@ -14,8 +13,6 @@ from typing import NamedTuple
 from pidsup.policy.lifecycle import State
 from pidsup.watcher.slot import Slot
 from pidsup.watcher.watcher import AT_REST, Watcher
-
-_KEPT = 100  # finished changes
 
 
 class Actor(NamedTuple):
@@ -27,6 +24,8 @@ class Actor(NamedTuple):
 
     def __str__(self) -> str:
         """Word it for the log."""
+        if not self.pid:
+            return self.comm
         return f"uid {self.uid} ({self.comm} {self.pid})"
 
 
@@ -131,11 +130,11 @@ class Change:
 
 
 class Changes:
-    """The changes under way, and the last that were."""
+    """The changes under way."""
 
     def __init__(self) -> None:
         """Start with none."""
-        self.history: deque[Change] = deque(maxlen=_KEPT)
+        self.under_way: dict[str, Change] = {}  #: by id, oldest first
         self._open: dict[Slot, list[tuple[Change, Task]]] = {}
         self._number = 0
 
@@ -146,7 +145,8 @@ class Changes:
         """
         self._number += 1
         change = Change(self._number, kind, actor, wall, list(tasks))
-        self.history.append(change)
+        if change.left:
+            self.under_way[change.id] = change
         for task in change.tasks:
             if task.goal is not None:
                 self._supersede(task, change)
@@ -175,4 +175,6 @@ class Changes:
             self._open[slot] = left
         for change, task in waiting:
             if task.state is not TaskState.DOING:
+                if change.left == 1:
+                    del self.under_way[change.id]
                 change.ended_one()

@@ -11,8 +11,9 @@ import signal
 from collections.abc import Callable, Iterable
 
 from pidsup.config.model import Config
-from pidsup.errors import Invalid, ShuttingDown
+from pidsup.errors import Invalid, NoSuchSelector, ShuttingDown
 from pidsup.kernel import Exit, Kernel
+from pidsup.linux.signalfd import SignalInfo
 from pidsup.log import Log
 from pidsup.loop.loop import Loop
 from pidsup.loop.sources import SIGNALS, Sources, add_urgent_reader
@@ -30,6 +31,9 @@ from pidsup.supervisor.table import Identity, Table
 from pidsup.watcher.plan import Surroundings
 from pidsup.watcher.slot import Slot
 from pidsup.watcher.watcher import Shared, Watcher
+
+#: A slot that is there, or whose failure has nothing to do with a scaling.
+_TRIED = frozenset({State.READY, State.BACKOFF, State.FAILED, State.COMPLETED})
 
 
 class Supervisor:
@@ -69,18 +73,21 @@ class Supervisor:
         )
         self._cleaning: dict[Slot, None] = {}  # those that wait for their trees
         self._table = Table(kernel, identity)
-        self._after = {watcher.name: watcher.after for watcher in config.watchers}
         shared = Shared(kernel, loop, spawner, log, surroundings)
         specs = {watcher.name: watcher for watcher in config.watchers}
+        after = {watcher.name: watcher.after for watcher in config.watchers}
         #: In start order.
         self.watchers: dict[str, Watcher] = {
-            name: Watcher(specs[name], shared, self)
-            for name in start_order(list(specs), self._after)
+            name: Watcher(specs[name], shared, self) for name in start_order(list(specs), after)
         }
-        self._before: dict[str, list[Watcher]] = {name: [] for name in specs}
-        for name, others in self._after.items():
-            for other in others:
-                self._before[other].append(self.watchers[name])
+        self._after = {name: [self.watchers[n] for n in names] for name, names in after.items()}
+        self._before = {
+            name: [self.watchers[n] for n, names in after.items() if name in names]
+            for name in specs
+        }
+        self._ordered = any(after.values())
+        self._looking = False
+        self._quit_asked = False
 
     def begin(self) -> None:
         """Start what starts by itself."""
@@ -118,8 +125,12 @@ class Supervisor:
             for slot in (watcher.slots.values() if slots is None else slots)
             if slot.index < watcher.workers or goal is Goal.DOWN
         ]
-        change = self._begin(kind, actor, tasks)
-        for watcher, slots in chosen:
+        for _, slots in chosen:
+            if slots and not any(task.slot in slots for task in tasks):
+                raise NoSuchSelector(f"{slots[0].name}, which is on its way out", None)
+        change = self._begin(kind, actor, tasks, selectors)
+        # In start order, and down in reverse: who comes first holds up who comes after.
+        for watcher, slots in reversed(chosen) if goal is Goal.DOWN else chosen:
             wish(watcher, slots)
         self._review(change)
         return change
@@ -139,16 +150,14 @@ class Supervisor:
             targets.append((watcher, target))
         tasks = []
         for watcher, target in targets:
-            before = {slot for slot in watcher.slots.values() if slot.index < watcher.workers}
-            gone = [slot for slot in watcher.slots.values() if slot.index >= target]
-            tasks += [Task(watcher, slot, Goal.DOWN) for slot in gone]
             watcher.resize(target)
-            tasks += [
-                Task(watcher, slot, Goal.UP)
-                for slot in watcher.slots.values()
-                if slot.index < target and slot not in before and watcher.wants(slot)
-            ]
-        change = self._begin("scale", actor, tasks)
+            for slot in watcher.slots.values():
+                if slot.index >= target:
+                    tasks.append(Task(watcher, slot, Goal.DOWN))
+                elif watcher.wants(slot) and slot.state not in _TRIED:
+                    tasks.append(Task(watcher, slot, Goal.UP))
+        number = f"{by:+}" if workers is None else workers
+        change = self._begin("scale", actor, tasks, [*selectors, str(number)])
         for watcher, _ in targets:
             watcher.reconcile()
         self._review(change)
@@ -158,13 +167,12 @@ class Supervisor:
         """Send a signal to the selected workers, to their children, or to their trees."""
         tasks = []
         for watcher, slots in self._select(selectors):
-            for slot in list(watcher.slots.values()) if slots is None else slots:
-                if slots is None and slot.child is None:
-                    continue  # a watcher's signal goes to the workers it has
-                task = Task(watcher, slot, None)
-                tasks.append(task)
-                self._send(task, signo, whom)
-        return self._begin(f"signal {signal_name(signo)}", actor, tasks)
+            everyone = list(watcher.slots.values())
+            living = [slot for slot in everyone if slot.child is not None]
+            for slot in (living or everyone) if slots is None else slots:
+                tasks.append(Task(watcher, slot, None))
+                self._send(tasks[-1], signo, whom)
+        return self._begin(f"signal {signal_name(signo)}", actor, tasks, selectors)
 
     @staticmethod
     def _send(task: Task, signo: int, whom: Whom) -> None:
@@ -180,74 +188,105 @@ class Supervisor:
             task.end(TaskState.FAILED, who)
 
     def shutdown(self, actor: Actor, *, code: int = 0) -> Change:
-        """Stop everything, in reverse order, and end; asked for again, at once by SIGKILL."""
-        again, self.shutting_down = self.shutting_down, True
-        slots = [(w, slot) for w in self.watchers.values() for slot in w.slots.values()]
-        change = self.changes.begin(
-            "shutdown",
-            actor,
-            self.kernel.wall(),
-            [Task(watcher, slot, Goal.DOWN) for watcher, slot in slots],
-        )
-        self.log.info("shutting down", asked_by=actor, hurry=again)
-        if again:
-            for watcher in self.watchers.values():
-                watcher.stop()
-                watcher.hurry()
-        else:
+        """Stop everything, in reverse order, and end with *code*; a later wish joins."""
+        self.log.info("shutting down", asked_by=actor)
+        tasks = [
+            Task(watcher, slot, Goal.DOWN)
+            for watcher in self.watchers.values()
+            for slot in watcher.slots.values()
+        ]
+        change = self.changes.begin("shutdown", actor, self.kernel.wall(), tasks)
+        if not self.shutting_down:
+            self.shutting_down = True
             self.exit_code = code
-            for watcher in self.watchers.values():
-                self._stop_if_free(watcher)
+        for watcher in reversed(self.watchers.values()):
+            watcher.stop()
         self._review(change)
-        self._end_if_down()
         return change
+
+    def hurry(self) -> None:
+        """Have every stop that is under way jump to SIGKILL."""
+        self.log.warning("killing what has not stopped yet")
+        for watcher in self.watchers.values():
+            watcher.hurry()
 
     def _select(self, selectors: Iterable[str]) -> Selection:
         if self.shutting_down:
             raise ShuttingDown
         return select(self.watchers, selectors)
 
-    def _begin(self, kind: str, actor: Actor, tasks: list[Task]) -> Change:
+    def _begin(self, kind: str, actor: Actor, tasks: list[Task], what: Iterable[str]) -> Change:
         change = self.changes.begin(kind, actor, self.kernel.wall(), tasks)
-        names = " ".join(dict.fromkeys(t.slot.name.partition(":")[0] for t in tasks))
-        self.log.info(kind, change=change.id, asked_by=actor, watchers=names)
+        self.log.info(kind, what=" ".join(what), change=change.id, asked_by=actor)
         return change
 
     def _review(self, change: Change) -> None:
         for task in change.tasks:
             self.changes.review(task.slot)
+        self._look_later()  # what one watcher wants may be what another waits for
 
     # --- Superior, for the watchers
 
-    def may_start(self, watcher: Watcher) -> bool:
-        """Tell whether all that it comes after, and that is to run, has been started."""
-        return all(self.watchers[name].is_started() for name in self._after[watcher.spec.name])
+    def held_up_by(self, watcher: Watcher) -> list[str]:
+        """Return what it comes after, is to run, and has not been started yet."""
+        others = self._after[watcher.spec.name]
+        return [other.spec.name for other in others if not other.is_started()]
+
+    def may_stop(self, watcher: Watcher) -> bool:
+        """Tell whether all that come after it, and are to stop too, have been stopped."""
+        others = self._before[watcher.spec.name]
+        return not any(other.is_going_down() for other in others)
 
     def slot_entered(self, watcher: Watcher, slot: Slot) -> None:
         """Write down a start before it is made; the rest can wait until the slot has settled."""
         if slot.state is State.STARTING:
-            self._table.write(watcher.spec.name, slot)
+            self._record(watcher, slot)
         elif slot.state is State.READY and slot.child is not None:
             self.log.info("worker started", slot=slot.name, pid=slot.child.pid)
 
     def slot_settled(self, watcher: Watcher, slot: Slot) -> None:
         """Write it down, and see who waits for it: changes, other watchers, the shutdown."""
         if slot.written is not slot.state and watcher.slots.get(slot.index) is slot:
-            self._table.write(watcher.spec.name, slot)
+            self._record(watcher, slot)
         self.changes.review(slot)
-        followers = self._before[watcher.spec.name]
-        if followers and not self.shutting_down and watcher.is_started():
-            for follower in followers:
-                if follower.counts[State.WAITING]:
-                    follower.reconcile()
-        if self.shutting_down and watcher.is_at_rest():
-            for name in self._after[watcher.spec.name]:
-                self._stop_if_free(self.watchers[name])
-            self._end_if_down()
+        if self._ordered or self.shutting_down:
+            self._look_later()
+
+    def _record(self, watcher: Watcher, slot: Slot) -> None:
+        try:
+            self._table.write(watcher.spec.name, slot)
+        except OSError as error:  # no memory: a successor will know less, the workers run on
+            slot.written = None  # to be tried again when it has settled next
+            self._cannot_record(slot, error)
+
+    def _cannot_record(self, slot: Slot, error: OSError) -> None:
+        self.log.error("cannot write the table", slot=slot.name, why=error.strerror)
+
+    def _look_later(self) -> None:
+        """Look at all watchers in the next turn.
+
+        Not from inside what one of them has just done: a long chain of watchers that wait
+        for one another would be as many calls deep.
+        """
+        if not self._looking:
+            self._looking = True
+            self.loop.call_soon(self._look)
+
+    def _look(self) -> None:
+        """Go on with the watchers that waited for others, and end when all are down."""
+        self._looking = False
+        for watcher in self.watchers.values():
+            starts = watcher.waits_to_start() and not self.held_up_by(watcher)
+            if starts or (watcher.waits_to_stop() and self.may_stop(watcher)):
+                watcher.reconcile()
+        self._end_if_down()
 
     def slot_dropped(self, watcher: Watcher, slot: Slot) -> None:
         """Free its record; who waited for it to be down has his answer."""
-        self._table.drop(slot)
+        try:
+            self._table.drop(slot)
+        except OSError as error:
+            self._cannot_record(slot, error)
         self._cleaning.pop(slot, None)
         self.changes.review(slot)
 
@@ -257,6 +296,7 @@ class Supervisor:
         if action is GiveUpAction.STOP:
             self.log.error("stopping watcher", watcher=watcher.spec.name, why=slot.reason)
             watcher.stop()
+            self._look_later()
         elif action is GiveUpAction.EXIT and not self.shutting_down:
             self.log.error("giving up", watcher=watcher.spec.name, why=slot.reason)
             self.shutdown(self.myself(), code=watcher.spec.give_up_exit_code)
@@ -274,9 +314,18 @@ class Supervisor:
     def _signalled(self) -> None:
         for info in self.kernel.read_signals(self._signal_fd):
             if info.signo in QUIT:
-                self.shutdown(Actor(info.uid, info.pid, f"SIG{signal_name(info.signo)} from"))
+                self._quit(info)
             else:
                 self.log.warning("signal ignored", signal=signal_name(info.signo), pid=info.pid)
+
+    def _quit(self, info: SignalInfo) -> None:
+        """Shut down; from the second signal on, in a hurry."""
+        self.log.info("quit", signal=signal_name(info.signo), pid=info.pid, uid=info.uid)
+        if self._quit_asked:
+            self.hurry()
+        else:
+            self._quit_asked = True
+            self.shutdown(Actor(info.uid, info.pid, f"signal {signal_name(info.signo)}"))
 
     def _child_died(self) -> None:
         self.kernel.read_signals(self._sigchld_fd)
@@ -292,13 +341,10 @@ class Supervisor:
 
     # --- the end
 
-    def _stop_if_free(self, watcher: Watcher) -> None:
-        """Stop a watcher unless one that comes after it still runs."""
-        if all(follower.is_at_rest() for follower in self._before[watcher.spec.name]):
-            watcher.stop()
-
     def _end_if_down(self) -> None:
-        if self._on_end is not None and all(w.is_at_rest() for w in self.watchers.values()):
+        if not self.shutting_down or self._on_end is None:
+            return
+        if all(watcher.is_at_rest() for watcher in self.watchers.values()):
             on_end, self._on_end = self._on_end, None
             on_end(self.exit_code)
 

@@ -103,8 +103,8 @@ class Table:
         """Free the slot's record."""
         if slot.record >= 0:
             record, slot.record, slot.written = slot.record, -1, None
+            self._free.append(record)  # first: also when it cannot be wiped, the next overwrites it
             self._kernel.pwrite(self.fd, bytes(RECORD.size), PAGE + record * RECORD.size)
-            self._free.append(record)
 
     def close(self) -> None:
         """Give up the file; twice is once."""

@@ -16,8 +16,8 @@ from pidsup.log import Log
 from pidsup.loop.loop import Handle, Loop
 from pidsup.policy import restart
 from pidsup.policy.lifecycle import Action, Event, State, step
-from pidsup.policy.restart import Again, Ending, GiveUp, Later, Verdict
-from pidsup.policy.stopping import KILL_CHECK_S, clean_check_s
+from pidsup.policy.restart import Again, Ending, Finished, GiveUp, Later, Verdict
+from pidsup.policy.stopping import KILL_CHECK_S, PATIENT_LOOKS, clean_check_s
 from pidsup.process.child import Child, Whom
 from pidsup.process.exit import ExitReport, ending, report, signal_name
 from pidsup.process.spawner import Request, Spawner
@@ -165,8 +165,10 @@ class Slot:
         self.written = None  # the table has yet to name this worker
         self.serial = self._owner.next_serial()
         self._why = ""
-        self.handle(Event.SPAWNED)
-        child.watch(self._exited)
+        try:
+            self.handle(Event.SPAWNED)
+        finally:
+            child.watch(self._exited)
 
     def spawn_failed(self, error: Exception | None) -> None:
         """Take note that there is no process."""
@@ -210,7 +212,10 @@ class Slot:
     def _log_end(self, event: str, **facts: object) -> None:
         verdict = self._verdict
         if verdict is not None:
-            tell = self._owner.log.error if isinstance(verdict, GiveUp) else self._owner.log.warning
+            log = self._owner.log
+            tell = log.error if isinstance(verdict, GiveUp) else log.warning
+            if isinstance(verdict, Finished) and not verdict.failed:
+                tell = log.info
             tell(event, slot=self.name, **facts, next=verdict.reason)
 
     # --- actions out
@@ -256,9 +261,10 @@ class Slot:
             return
         if self._attempt:
             self._why = f"KILL sent, still there: {self.child.sleeps_in()}"
-            self._owner.log.warning("worker does not die", slot=self.name, why=self.reason)
         else:
             self._why = "KILL sent"
+        if self._attempt == 1:  # said once; status goes on to say it
+            self._owner.log.warning("worker does not die", slot=self.name, why=self.reason)
         self._attempt += 1
         self._signal(SIGKILL, Whom.ALL)
         self._set_timer(KILL_CHECK_S, Event.OVERDUE)
@@ -266,7 +272,7 @@ class Slot:
     def _clean(self) -> None:
         child = self.child
         if child is not None:
-            if not child.tree_is_empty():
+            if not child.tree_is_empty(thorough=self._attempt >= PATIENT_LOOKS):
                 self._signal(SIGKILL, Whom.ALL)
                 self._owner.await_empty_tree(self)
                 self._set_timer(clean_check_s(self._attempt), Event.OVERDUE)
@@ -301,8 +307,9 @@ class Slot:
         try:
             self.send(signo, whom)
         except OSError as error:
-            self._why = f"cannot send {signal_name(signo)}: {error.strerror}"
-            self._owner.log.error("cannot signal worker", slot=self.name, why=self.reason)
+            self._why = error.strerror
+            if self._attempt <= 1:
+                self._owner.log.error("cannot signal worker", slot=self.name, why=self._why)
 
     # --- the one timer
 

@@ -23,7 +23,8 @@ from pidsup.watcher.slot import Slot
 AT_REST = frozenset({State.STOPPED, State.FAILED, State.COMPLETED})
 _STARTABLE = frozenset({State.STOPPED, State.WAITING})
 _STOPPABLE = frozenset({State.WAITING, State.STARTING, State.READY, State.BACKOFF})
-_NOT_YET_STARTED = (State.WAITING, State.STARTING)
+_LIVE = frozenset({State.STARTING, State.READY})
+_ON_ITS_WAY = (State.WAITING, State.STARTING, State.STOPPING, State.KILLING, State.CLEANING)
 
 
 class Shared(NamedTuple):
@@ -39,8 +40,11 @@ class Shared(NamedTuple):
 class Superior(Protocol):
     """What a watcher reports to; the supervisor."""
 
-    def may_start(self, watcher: Watcher) -> bool:
-        """Tell whether what it comes after has been started."""
+    def held_up_by(self, watcher: Watcher) -> list[str]:
+        """Return what it comes after, is to run, and has not been started yet."""
+
+    def may_stop(self, watcher: Watcher) -> bool:
+        """Tell whether what comes after it, and is to stop too, has been stopped."""
 
     def slot_entered(self, watcher: Watcher, slot: Slot) -> None:
         """Hear that a slot has just changed its state; before the actions."""
@@ -119,7 +123,7 @@ class Watcher:
             chosen = list(slots)
             for slot in chosen:
                 slot.running = running
-        for slot in chosen:
+        for slot in chosen if running else reversed(chosen):
             if running:
                 slot.reset()
             self.reconcile_slot(slot)
@@ -133,12 +137,19 @@ class Watcher:
     # --- what is
 
     def is_started(self) -> bool:
-        """Tell whether no slot is still on its way to a first attempt."""
-        return not any(self.counts[state] for state in _NOT_YET_STARTED)
+        """Tell whether no slot is still on its way to a first attempt, or is not to run."""
+        return not self.running or not any(self.counts[state] for state in _ON_ITS_WAY)
 
     def is_at_rest(self) -> bool:
         """Tell whether nothing runs and nothing will by itself."""
         return sum(self.counts[state] for state in AT_REST) == len(self.slots)
+
+    def is_going_down(self) -> bool:
+        """Tell whether a slot that is not wanted is not at rest yet."""
+        if self.is_at_rest():  # the usual answer, without a walk
+            return False
+        slots = self.slots.values()
+        return any(slot.state not in AT_REST and not self.wants(slot) for slot in slots)
 
     def wants(self, slot: Slot) -> bool:
         """Tell whether the slot is to have a worker."""
@@ -148,9 +159,22 @@ class Watcher:
 
     # --- reconciling
 
+    def waits_for(self) -> str:
+        """Say what a slot that is waiting waits for, for people."""
+        held_up_by = self._superior.held_up_by(self)
+        return f"after {', '.join(held_up_by)}" if held_up_by else "for warmup_delay"
+
+    def waits_to_start(self) -> bool:
+        """Tell whether a slot waits, for other watchers or for warmup_delay."""
+        return self.counts[State.WAITING] > 0
+
+    def waits_to_stop(self) -> bool:
+        """Tell whether slots may run only because others have to stop before."""
+        return not self.running and any(self.counts[state] for state in _LIVE)
+
     def reconcile(self) -> None:
-        """Bring all slots nearer to what is wanted, lowest first."""
-        for index in sorted(self.slots):
+        """Bring all slots nearer to what is wanted: up from the lowest, down from the highest."""
+        for index in sorted(self.slots, reverse=not self.running):
             slot = self.slots.get(index)
             if slot is not None:
                 self.reconcile_slot(slot)
@@ -167,7 +191,7 @@ class Watcher:
         """Return the event that changes the slot towards what is wanted."""
         state = slot.state
         if not self.wants(slot):
-            return Event.STOP if state in _STOPPABLE else None
+            return Event.STOP if state in _STOPPABLE and self._may_stop(slot) else None
         if state is State.READY:
             return Event.STOP if slot.outdated() else None
         if state in _STARTABLE:
@@ -176,9 +200,18 @@ class Watcher:
             return Event.WAIT if state is State.STOPPED else None
         return None
 
+    def _may_stop(self, slot: Slot) -> bool:
+        """Tell whether the slot need not wait for watchers that come after this one.
+
+        Only the stop of the whole watcher waits, and only with what runs.
+        """
+        if self.running or slot.index >= self.workers or slot.state not in _LIVE:
+            return True
+        return self._superior.may_stop(self)
+
     def _take_turn(self) -> bool:
         """Tell whether a worker may start now; if so, the next waits for warmup_delay."""
-        if not self._superior.may_start(self):
+        if self._superior.held_up_by(self):
             return False
         delay_s = self.spec.warmup_delay_s
         if not delay_s:

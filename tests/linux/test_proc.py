@@ -97,6 +97,27 @@ def test_a_name_cannot_pass_for_a_state(name: str, worker: Worker, tmp_path: Pat
     wait_until(lambda: proc.state(process.pid) == "T", "cat stopped")
 
 
+def test_a_group_lives_while_it_has_a_member_that_is_no_zombie(worker: Worker) -> None:
+    """Its leader or another; of a group that is not there nobody lives."""
+    leader = worker(sh("sleep 1000 & echo; read _"), stdout=PIPE, stdin=PIPE, process_group=0)
+    assert leader.stdout is not None
+    read_line(leader.stdout.fileno())
+    assert proc.group_lives(leader.pid)
+    leader.kill()
+    leader.wait()
+    assert proc.group_lives(leader.pid)
+    os.killpg(leader.pid, signal.SIGKILL)
+    wait_until(lambda: not proc.group_lives(leader.pid), "the end of the group")
+
+
+def test_a_group_of_zombies_does_not_live(worker: Worker) -> None:
+    """Though kill(2) finds it."""
+    zombie = worker(["true"], process_group=0)
+    os.waitid(os.P_PID, zombie.pid, os.WEXITED | os.WNOWAIT)
+    os.killpg(zombie.pid, 0)
+    assert not proc.group_lives(zombie.pid)
+
+
 def test_the_place_where_a_process_sleeps_is_a_function_of_the_kernel(worker: Worker) -> None:
     """Or nothing, where the kernel does not say; never its "0"."""
     process = worker(["cat"], stdin=PIPE)

@@ -190,9 +190,10 @@ def test_too_many_processes_of_a_user(rung: int) -> None:
 @needs_root
 def test_too_many_processes_of_the_workers_user(spawn: Spawn) -> None:
     """The kernel counts at setuid, and says so at exec, setuid(2)."""
+    nobodys = 1_000_000 + os.getpid()
     one_is_enough = [(resource.RLIMIT_NPROC, 0, 0)]
-    spawn(uid=65533, rlimits=one_is_enough).ready()
-    error = failure(spawn, uid=65533, rlimits=one_is_enough)
+    spawn(uid=nobodys, rlimits=one_is_enough).ready()
+    error = failure(spawn, uid=nobodys, rlimits=one_is_enough)
     assert str(error) == "exec 'cat': Resource temporarily unavailable"
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -206,7 +207,6 @@ def test_an_idle_loop_waits_for_ever() -> None:
     """Zero wake-ups: one question to the kernel, without a time."""
     kernel = CountingKernel()
     loop = EpollLoop(kernel)
-    loop.enable_threads()
     with unblocked_by(lambda: loop.call_soon_threadsafe(bool), limit_s=0.1, expected=True):
         loop.turn()
     loop.close()
@@ -289,12 +289,34 @@ def test_close_gives_up_all_descriptors_and_may_be_called_twice() -> None:
     """The epoll set, and the eventfd where there is one."""
     before = descriptors()
     loop = EpollLoop()
-    loop.enable_threads()
-    loop.enable_threads()
+    loop.call_soon_threadsafe(bool)
+    loop.call_soon_threadsafe(bool)
     assert len(descriptors()) == len(before) + 2
     loop.close()
     loop.close()
     assert descriptors() == before
+
+
+@pytest.mark.parametrize("attempt", range(20))
+def test_the_first_calls_of_several_threads_share_one_eventfd(
+    epoll_driver: EpollDriver, attempt: int
+) -> None:
+    """Whichever of them makes it, the loop hears all of them."""
+    before = len(descriptors())
+    said: list[int] = []
+    gate = threading.Barrier(4)
+
+    def ask() -> None:
+        gate.wait()
+        epoll_driver.loop.call_soon_threadsafe(said.append, 1)
+
+    threads = [threading.Thread(target=ask) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    run_until(epoll_driver, lambda: len(said) == 4)
+    for thread in threads:
+        thread.join()
+    assert len(descriptors()) == before + 1
 
 
 def test_a_loop_has_no_eventfd_before_it_needs_one() -> None:
@@ -303,15 +325,3 @@ def test_a_loop_has_no_eventfd_before_it_needs_one() -> None:
     loop = EpollLoop()
     assert len(descriptors()) == before + 1
     loop.close()
-
-
-def test_a_call_from_a_thread_that_nobody_would_hear_is_refused() -> None:
-    """Without enable_threads() it is an error, and not a call that comes some time."""
-    loop = EpollLoop()
-    said: list[int] = []
-    with pytest.raises(RuntimeError, match="enable_threads"):
-        loop.call_soon_threadsafe(said.append, 1)
-    loop.call_soon(loop.stop)
-    loop.run()
-    loop.close()
-    assert said == []

@@ -51,39 +51,64 @@ class World:
             self.loop.turn()
 
 
-def lives(victim: Child) -> bool:
-    """Tell whether nobody has touched it."""
-    victim.reap()
-    return victim.exit is None
+class Victim:
+    """A stranger with the number of another.  Owns the pipes through which it answers."""
+
+    def __init__(self, world: World, pid: int) -> None:
+        out, self._into = os.pipe()
+        self._out, into = os.pipe()
+        self._world = world
+        self._child = world.start("cat", fds=(out, into), pid=pid)
+        os.close(out)
+        os.close(into)
+
+    def lives(self) -> bool:
+        """Ask it: who has been sent SIGKILL never answers, though he may not be dead yet."""
+        try:
+            os.write(self._into, b"?")
+        except BrokenPipeError:
+            return False
+        return os.read(self._out, 1) == b"?"
+
+    def end(self) -> None:
+        self._world.end(self._child)
+        os.close(self._into)
+        os.close(self._out)
 
 
 def of_a_dead_child(world: World) -> None:
     """Give the number of a reaped child to a stranger, who leads session and group by it."""
     dead = world.start("true")
     world.end(dead)
-    victim = world.start("sleep", "1000", pid=dead.pid)
+    victim = Victim(world, dead.pid)
     for whom in Whom:
         assert dead.signal(signal.SIGKILL, whom) is False
     dead.kill_tree()
     assert dead.tree_is_empty()
     assert dead.sleeps_in() is not None
-    assert lives(victim)
-    world.end(victim)
+    assert victim.lives()
+    victim.end()
 
 
 def of_a_dead_childs_children(world: World) -> None:
     """Do so; the children of the stranger are not the dead child's."""
     dead = world.start("true")
     world.end(dead)
-    victim, out = with_child(world, dead.pid)
+    stranger, out = with_child(world, dead.pid)
     os.read(out, 99)
+    before = descriptors()
     dead.pin_descendants()
     assert dead.signal(signal.SIGKILL, Whom.CHILDREN) is False
     assert dead.tree_is_empty()
-    assert len(world.kernel.children(victim.pid)) == 1
-    victim.kill_tree()
-    world.end(victim)
+    assert descriptors() == before
+    assert len(world.kernel.children(stranger.pid)) == 1
+    stranger.kill_tree()
+    world.end(stranger)
     os.close(out)
+
+
+def descriptors() -> list[str]:
+    return sorted(os.listdir("/proc/self/fd"))
 
 
 def with_child(world: World, pid: int = 0) -> tuple[Child, int]:
@@ -104,14 +129,14 @@ def of_a_pinned_descendant(world: World) -> None:
     pin = os.pidfd_open(descendant)
     os.kill(descendant, signal.SIGKILL)
     until_reaped(pin)
-    victim = world.start("sleep", "1000", pid=descendant)
+    victim = Victim(world, descendant)
     parent.signal(signal.SIGUSR1, Whom.CHILDREN)
-    assert lives(victim)
+    assert victim.lives()
     parent.kill_tree()
     world.end(parent)
     parent.kill_tree()
-    assert lives(victim)
-    world.end(victim)
+    assert victim.lives()
+    victim.end()
     os.close(out)
     os.close(pin)
 
@@ -129,7 +154,7 @@ def between_look_and_pin(world: World) -> None:
     """Give a number away after it was listed as a child's, and before it is pinned."""
     parent, out = with_child(world)
     descendant = int(os.read(out, 99))
-    victims: list[Child] = []
+    victims: list[Victim] = []
     look = world.kernel.children
 
     def children(pid: int) -> list[int]:
@@ -139,16 +164,16 @@ def between_look_and_pin(world: World) -> None:
             os.kill(descendant, signal.SIGKILL)
             until_reaped(pin)
             os.close(pin)
-            victims.append(world.start("sleep", "1000", pid=descendant))
+            victims.append(Victim(world, descendant))
         return found
 
     world.kernel.children = children  # the race, at the worst moment
     parent.signal(signal.SIGKILL, Whom.CHILDREN)
     parent.kill_tree()
     [victim] = victims
-    assert lives(victim)
+    assert victim.lives()
     world.end(parent)
-    world.end(victim)
+    victim.end()
     os.close(out)
 
 
@@ -165,11 +190,8 @@ def over_and_over(world: World) -> None:
     hits = 0
     for _ in range(500):
         if len(living) == 20:
-            # Ended in our own way: who ends by SIGKILL was taken for a dead one.
             gone = living.pop(chance.randrange(len(living)))
-            world.end(gone, signal.SIGTERM)
-            assert gone.exit is not None
-            assert gone.exit.signal == signal.SIGTERM, gone.exit
+            end_in_our_way(world, gone)
             if len(dead) == dead.maxlen:
                 dead[0].close()
             dead.append(gone)
@@ -180,9 +202,15 @@ def over_and_over(world: World) -> None:
             child.signal(signal.SIGKILL, chance.choice(list(Whom)))
             assert child.tree_is_empty()
     for child in living:
-        assert lives(child)
-        world.end(child)
+        end_in_our_way(world, child)
     assert hits > 50, f"only {hits} numbers were recycled: nothing is shown"
+
+
+def end_in_our_way(world: World, child: Child) -> None:
+    """Send SIGTERM; who ends by SIGKILL, which goes before all others, was taken for a dead one."""
+    world.end(child, signal.SIGTERM)
+    assert child.exit is not None
+    assert child.exit.signal == signal.SIGTERM, child.exit
 
 
 SCENARIOS = {

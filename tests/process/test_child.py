@@ -52,6 +52,14 @@ def test_a_reaped_child_is_not_among_the_known(world: World) -> None:
     assert world.spawner.children == {}
 
 
+def test_the_pidfd_of_a_reaped_child_is_not_heard_any_more(world: World) -> None:
+    """It stays readable, and is kept until the tree is gone: the loop would spin."""
+    child = world.start(["true"])
+    world.await_end(child)
+    assert child.pidfd >= 0
+    assert world.sources.remove(child.pidfd) is False
+
+
 @pytest.mark.parametrize(
     ("script", "expected"),
     [

@@ -18,7 +18,7 @@ from pidsup.process.exit import ending, report, signal_name
         (Exit(3, None), "exited with 3"),
         (Exit(None, signal.SIGKILL), "killed by KILL"),
         (Exit(None, signal.SIGSEGV, core=True), "killed by SEGV, core dumped"),
-        (Exit(None, 35), "killed by 35"),
+        (Exit(None, 35), "killed by RTMIN+1"),
         (Exit(None, None), "ended in an unknown way"),
     ],
 )
@@ -71,12 +71,12 @@ def test_an_end_is_classed_as_systemd_does(ended: Exit, kind: Ending) -> None:
         (15, "TERM"),
         (17, "CHLD"),
         (34, "RTMIN"),
-        (35, "35"),
-        (64, "RTMAX"),
+        (35, "RTMIN+1"),
+        (64, "RTMIN+30"),
         (0, "0"),
         (99, "99"),
     ],
 )
 def test_a_signal_has_a_name_or_stays_a_number(signo: int, name: str) -> None:
-    """Without SIG, as kill(1) takes it."""
+    """Without SIG, as kill(1) and systemd.kill(5) take it."""
     assert signal_name(signo) == name

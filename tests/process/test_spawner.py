@@ -93,6 +93,21 @@ def test_a_failure_is_never_told_from_inside_the_preparation(world: World) -> No
     assert seen == [False]
 
 
+def test_a_requester_that_fails_itself_holds_up_no_other(world: World) -> None:
+    """Its bug is reported at the border of the loop; the queue goes on."""
+
+    class Buggy(Asker):
+        def spawn_failed(self, error: Exception | None) -> None:
+            raise ZeroDivisionError("a bug")
+
+    askers = [Buggy(lambda: world.plan(["true"], cwd="/nope")), world.asker(["true"])]
+    for asker in askers:
+        world.spawner.request(asker)
+    world.run_until(lambda: "exited" in askers[1].diary)
+    assert [str(error) for error in world.driver.errors] == ["a bug"]
+    world.driver.errors.clear()
+
+
 # --- cancel
 
 
@@ -180,9 +195,9 @@ def test_who_dies_before_it_was_announced_is_noticed_without_a_scan(world: World
 
 
 class CountingKernel(LinuxKernel):
-    """The real one; counts starts, and may take its time for each."""
+    """The real one; counts starts, and has a clock that only they move."""
 
-    def __init__(self, takes_s: float = 0.0) -> None:
+    def __init__(self, takes_s: float) -> None:
         super().__init__()
         self.spawns = 0
         self._takes_s = takes_s
@@ -192,7 +207,7 @@ class CountingKernel(LinuxKernel):
         return super().spawn(plan)
 
     def now(self) -> float:
-        return super().now() + self.spawns * self._takes_s
+        return self.spawns * self._takes_s
 
 
 @pytest.fixture
@@ -222,7 +237,7 @@ def spawns_per_turn(world: World, askers: list[Asker]) -> list[int]:
 
 @pytest.mark.parametrize("counted", [0.0], indirect=True)
 def test_a_hundred_starts_are_made_in_batches(counted: World) -> None:
-    """At most 32 in a turn, with a look at the clients in between."""
+    """At most 32 in a turn, however fast, with a look at the clients in between."""
     askers = [counted.asker(["true"]) for _ in range(100)]
     assert max(spawns_per_turn(counted, askers)) <= 32
     counted.run_until(lambda: all("exited" in asker.diary for asker in askers))

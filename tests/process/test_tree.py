@@ -241,6 +241,47 @@ def test_the_group_of_one_who_left_is_killed_though_he_is_dead(world: World) -> 
         os.close(fd)
 
 
+#: Leaves a zombie in the group, whose parent has left group and tree, and never reaps it.
+NEGLECT = """
+import os, time
+if os.fork() == 0:
+    if os.fork() == 0:
+        zombie = os.fork()
+        if zombie == 0:
+            os._exit(0)
+        os.waitid(os.P_PID, zombie, os.WEXITED | os.WNOWAIT)
+        os.setsid()
+        os.write(1, f"{os.getpid()}\\n".encode())
+        time.sleep(1000)
+    os._exit(0)
+os.wait()
+os.read(0, 1)
+"""
+
+
+def test_a_zombie_that_nobody_reaps_does_not_count_for_ever(world_of_groups: World) -> None:
+    """It keeps the tree from being empty, until it is looked at thoroughly."""
+    child, out = world_of_groups.start_with_pipe(python(NEGLECT))
+    neglectful = int(read_line(out))
+    child.kill_tree()
+    world_of_groups.await_end(child)
+
+    looks = child.tree_is_empty(), child.tree_is_empty(thorough=True)
+    os.kill(neglectful, signal.SIGKILL)
+    world_of_groups.await_empty(child)
+
+    assert looks == (False, True)
+
+
+def test_who_lives_is_found_by_a_thorough_look_too(world_of_groups: World) -> None:
+    """In the group, and in the group of one who left."""
+    family = Family(world_of_groups)
+    family.child.pin_descendants()
+    os.kill(family.child.pid, signal.SIGKILL)
+    world_of_groups.await_end(family.child)
+    assert family.child.tree_is_empty(thorough=True) is False
+
+
 # --- pins
 
 

@@ -128,7 +128,8 @@ class Census:
         """Demand that nothing is left of a worker that nobody looks after any more."""
         demand(main.status is Status.GONE, f"{main} is {main.status.value}, but in no slot")
         demand(main in self._reported, f"the end of {main} was not reported")
-        demand(not main.members, f"of the group of {main} are left: {list(main.members)}")
+        alive = [p for p in main.members if p.status is Status.ALIVE]
+        demand(not alive, f"of the group of {main} are left: {alive}")
         left = [p for p in self._pins.pop(main, ()) if p.status is not Status.GONE]
         demand(not left, f"of the tree of {main} are left: {left}")
 

@@ -5,7 +5,7 @@ They call `control.service.Service` as a connection does; the wire is tested els
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 from typing import Any
 
@@ -14,7 +14,7 @@ from pidsup.control.service import Service, Wait
 from pidsup.loop.loop import EpollLoop
 from pidsup.loop.timers import TimerHandle
 from pidsup.policy.lifecycle import State
-from pidsup.supervisor.changes import Actor, Change, Goal, TaskState
+from pidsup.supervisor.changes import Actor, Change, Goal, Task, TaskState
 from pidsup.supervisor.supervisor import Supervisor
 from pidsup.watcher.slot import Slot
 from pidsup.watcher.watcher import AT_REST, Watcher
@@ -72,6 +72,8 @@ class Clients:
         self._restarts: list[tuple[Change, float, set[Slot]]] = []
         self.started_at: dict[Slot, float] = {}  #: birth of the last that was ready
         self.answers = 0
+        self._latest: Change | None = None
+        self._note_changes()
         self._asks: tuple[tuple[int, Callable[[], None]], ...] = (
             (4, self._start),
             (4, self._stop),
@@ -81,6 +83,16 @@ class Clients:
             (1, self._status),
             (1, self._nonsense),
         )
+
+    def _note_changes(self) -> None:
+        """Remember the change that was begun last, which may be over at once."""
+        begin = self._supervisor.changes.begin
+
+        def noting(kind: str, actor: Actor, wall: float, tasks: Iterable[Task]) -> Change:
+            self._latest = begin(kind, actor, wall, tasks)
+            return self._latest
+
+        setattr(self._supervisor.changes, "begin", noting)  # noqa: B010  mypy forbids the other
 
     def timers(self) -> list[TimerHandle]:
         """Return the deadlines that waiting clients have set."""
@@ -194,7 +206,7 @@ class Clients:
             self._await(answer)
             return answer.change
         if "error" not in answer:
-            return self._supervisor.changes.history[-1]
+            return self._latest
         self._demand_refusal_is_right(answer)
         return None
 
@@ -232,9 +244,8 @@ class Clients:
 
     def check(self) -> None:
         """Hold the changes under way and just over against the slots."""
-        for change in self._supervisor.changes.history:
-            if change.left:
-                self._check_open(change)
+        for change in self._supervisor.changes.under_way.values():
+            self._check_open(change)
         self._restarts = [entry for entry in self._restarts if self._check_restart(*entry)]
 
     def _check_open(self, change: Change) -> None:

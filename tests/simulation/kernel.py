@@ -47,6 +47,7 @@ class Faults(NamedTuple):
     spawn: float = 0.0
     slow: float = 0.0  #: a spawn that a dead file system holds up
     pidfd_open: float = 0.0
+    pwrite: float = 0.0  #: memory has run out
     recycled: float = 0.0  #: a pid that was listed is a stranger's when it is opened
 
 
@@ -63,6 +64,7 @@ class FakeKernel:
         self.violations: list[str] = []
         self.descriptions: dict[int, Description] = {}
         self.readiness = 0  #: events delivered
+        self.write_faults = 0  #: writes that failed, so far
         self.pin_faults = 0  #: pidfds that could not be opened, so far
         self.mains: dict[int, Process] = {}  #: all that was ever spawned, by inode
         self.on_spawn: Callable[[], None] = lambda: None
@@ -241,6 +243,12 @@ class FakeKernel:
             raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
         return process.group.pid
 
+    def group_lives(self, group: int) -> bool:
+        """Walk all processes for one of the group that is no zombie."""
+        self.machine.tick()
+        processes = self.machine.processes.values()
+        return any(p.group.pid == group and p.status is Status.ALIVE for p in processes)
+
     def children(self, pid: int) -> list[int]:
         """List the children of whatever has that number now, zombies too."""
         self.machine.tick()
@@ -301,6 +309,9 @@ class FakeKernel:
         """Write to a memory file."""
         self.machine.tick()
         memory = self._described(fd, MemoryDescription).data
+        if self._rng.random() < self.faults.pwrite:
+            self.write_faults += 1
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         memory.extend(bytes(max(0, offset + len(data) - len(memory))))
         memory[offset : offset + len(data)] = data
         self.on_pwrite(data, offset)

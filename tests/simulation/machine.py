@@ -185,12 +185,6 @@ class Machine:
     def leave(self, process: Process) -> None:
         """Do setsid(2), which a group leader cannot."""
         if process.status is Status.ALIVE and process.group is not process:
-            # Who never reaps keeps a group alive with dead members; that he is of it
-            # himself, and so within reach, is all that is simulated.
-            if process.nature.reaps_s is None:
-                process.nature = process.nature._replace(reaps_s=0.0)
-                for child in list(process.children):
-                    self.reap(child)
             self._leave(process)
             self._lead_session(process)
             self.note("leaves", process)

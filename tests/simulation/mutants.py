@@ -77,7 +77,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "forgets to cancel a timer": (Edit(Slot, "_drop_timer", "self._timer.cancel()", "pass"),),
     "reaps without a word": (Edit(Child, "reap", "self._on_exit()", "pass"),),
-    "does not listen for the end": (Edit(Slot, "spawned", "child.watch(self._exited)"),),
+    "does not listen for the end": (Edit(Slot, "spawned", "child.watch(self._exited)", "pass"),),
     "takes the children of a recycled pid": (
         Edit(Child, "_children_of", "return found if lives else []", "return found"),
     ),
@@ -95,7 +95,12 @@ MUTANTS: dict[str, Mutant] = {
         Edit(Child, "_unpin_gone", "self._kernel.close(pidfd)", "pass"),
     ),
     "leaves the tree to itself": (
-        Edit(Slot, "_clean", "if not child.tree_is_empty():", "if False:"),
+        Edit(
+            Slot,
+            "_clean",
+            "if not child.tree_is_empty(thorough=self._attempt >= PATIENT_LOOKS):",
+            "if False:",
+        ),
     ),
     "keeps a worker that a restart should replace": (
         Edit(Slot, "outdated", "self.child.started_at < self.not_before", "False"),
@@ -107,18 +112,18 @@ MUTANTS: dict[str, Mutant] = {
     "never looks for orphans": (Edit(Orphans, "look", "self._look()", "pass"),),
     "reaps only one orphan": (Edit(Orphans, "_look", "self._on_reaped(pid, ended)", "return"),),
     "loses count": (Edit(Watcher, "entered", "self.counts[slot.state] += 1"),),
-    "leaves followers waiting": (Edit(Supervisor, "slot_settled", "follower.reconcile()", "pass"),),
+    "leaves followers waiting": (Edit(Supervisor, "_look", "watcher.reconcile()", "pass"),),
     "starts out of order": (
-        Edit(Watcher, "_take_turn", "if not self._superior.may_start(self):", "if False:"),
+        Edit(Watcher, "_take_turn", "if self._superior.held_up_by(self):", "if False:"),
     ),
-    "stops out of order": (Edit(Supervisor, "_stop_if_free", "follower.is_at_rest()", "True"),),
+    "stops out of order": (Edit(Supervisor, "may_stop", "other.is_going_down()", "False"),),
     "has no patience between starts": (
         Edit(Watcher, "_take_turn", "self._next_start_at = now + delay_s", "pass"),
     ),
     "does not supersede": (Edit(Changes, "_supersede", "task.goal is not new.goal", "False"),),
     "does not review": (Edit(Supervisor, "slot_settled", "self.changes.review(slot)"),),
     "keeps the record of a slot that is gone": (
-        Edit(Supervisor, "slot_dropped", "self._table.drop(slot)"),
+        Edit(Supervisor, "slot_dropped", "self._table.drop(slot)", "pass"),
     ),
     "does not write down a pid": (
         Edit(

@@ -35,6 +35,7 @@ def circumstances(rng: Random) -> Circumstances:
             spawn=rng.choice((0.0, 0.05, 0.4)),
             slow=rng.choice((0.0, 0.0, 0.05)),
             pidfd_open=rng.choice((0.0, 0.1)),
+            pwrite=rng.choice((0.0, 0.0, 0.0, 0.02)),
             recycled=rng.choice((0.0, 0.1)),
         ),
         mischief=rng.choice((0.0, 0.001, 0.005)),

@@ -73,10 +73,8 @@ def test_every_transition_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
         for event, to in row.items()
         if to is not None and to != (state, ())
     }
-    # A hurry stops each watcher first, so that none is starting or ready any more.
-    never = {(State.STARTING, Event.KILL_DUE), (State.READY, Event.KILL_DUE)}
     for part in range(20):
         run_seeds(part * SEEDS_OF_PART, 5_000)
-        if transitions - reached.keys() == never:
+        if transitions <= reached.keys():
             break
-    assert transitions - reached.keys() == never
+    assert transitions <= reached.keys()

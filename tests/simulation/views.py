@@ -91,3 +91,8 @@ def looks_for_orphans(supervisor: Supervisor) -> bool:
 def table_fd(supervisor: Supervisor) -> int:
     """Return the descriptor of the table."""
     return supervisor._table.fd
+
+
+def is_looking(supervisor: Supervisor) -> bool:
+    """Tell whether the supervisor is about to go on with watchers that waited for others."""
+    return supervisor._looking
