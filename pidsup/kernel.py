@@ -97,6 +97,9 @@ class Kernel(Protocol):
     def pidfd_open(self, pid: int) -> int:
         """Pin a process; ProcessLookupError when it is gone.  The caller owns the pidfd."""
 
+    def adopted(self) -> list[int]:
+        """Return our own direct children, living or not: orphans, once all workers are gone."""
+
     def zombie(self) -> int | None:
         """Return the pid of one dead child of ours that nobody has reaped."""
 
@@ -172,6 +175,10 @@ class LinuxKernel:
             return bool(os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT))
         except ChildProcessError:
             return False
+
+    def adopted(self) -> list[int]:
+        """Read them from /proc."""
+        return proc.children(os.getpid())
 
     def zombie(self) -> int | None:
         """Look, without reaping; always names the same one until that is reaped."""

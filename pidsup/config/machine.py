@@ -34,11 +34,9 @@ def _of_watcher(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         yield "user", f"there is no user {user!r}: create it or correct the name"
     if group is not None and not _known(group, grp.getgrnam):
         yield "group", f"there is no group {group!r}: create it or correct the name"
-    if (user is not None or group is not None) and os.geteuid() != 0:
-        yield (
-            "user" if user is not None else "group",
-            "needs root: run pidsup as root, or remove it",
-        )
+    if os.geteuid() != 0 and not (_is_me(user) and group is None):
+        key = "user" if user is not None else "group"
+        yield key, "needs root: run pidsup as root, or remove it"
     if folder is not None and not os.path.isdir(folder):
         what = "is not a directory" if os.path.exists(folder) else "does not exist"
         yield "working_directory", f"{folder!r} {what}: create it or correct the path"
@@ -57,6 +55,15 @@ def _of_command(program: str, path: str | None, folder: str) -> Iterator[tuple[s
             yield "command", f"{program!r} is not executable: chmod +x it"
     elif shutil.which(program, path=path) is None:
         yield "command", f"{program!r} is in no directory of PATH: install it or give its full path"
+
+
+def _is_me(user: str | None) -> bool:
+    if user is None or user == str(os.geteuid()):
+        return True
+    try:
+        return pwd.getpwnam(user).pw_uid == os.geteuid()
+    except KeyError:
+        return False
 
 
 def _known(account: str, by_name: Callable[[str], object]) -> bool:

@@ -237,8 +237,8 @@ class Child:
         return self._kernel.groups_outlive_leaders and self._signal_led(pidfd, pid, 0)
 
     def sleeps_in(self) -> str:
-        """Say where it hangs, for people."""
-        return self._kernel.sleeps_in(self.pid)
+        """Say where it hangs, for people; "" once it is reaped, and its number another's."""
+        return self._kernel.sleeps_in(self.pid) if self.exit is None else ""
 
     def close(self) -> None:
         """Give up the descriptors, and whoever lives on with them; twice is once."""

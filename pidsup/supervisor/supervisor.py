@@ -87,7 +87,7 @@ class Supervisor:
         }
         self._ordered = any(after.values())
         self._looking = False
-        self._quit_asked = False
+        self._quit_asked = self._in_a_hurry = False
 
     def begin(self) -> None:
         """Start what starts by itself."""
@@ -207,6 +207,8 @@ class Supervisor:
     def hurry(self) -> None:
         """Have every stop that is under way jump to SIGKILL."""
         self.log.warning("killing what has not stopped yet")
+        self._in_a_hurry = True
+        self._look_later()
         for watcher in self.watchers.values():
             watcher.hurry()
 
@@ -338,15 +340,47 @@ class Supervisor:
         waiting, self._cleaning = self._cleaning, {}
         for slot in waiting:
             slot.look_again()
+        if self.shutting_down:
+            self._look_later()
 
     # --- the end
 
     def _end_if_down(self) -> None:
         if not self.shutting_down or self._on_end is None:
             return
-        if all(watcher.is_at_rest() for watcher in self.watchers.values()):
+        if all(watcher.is_at_rest() for watcher in self.watchers.values()) and self._is_alone():
             on_end, self._on_end = self._on_end, None
             on_end(self.exit_code)
+
+    def _is_alone(self) -> bool:
+        """Tell whether nothing is left that workers had left behind; kill what is.
+
+        It has outlived its worker unseen, in a session of its own, and is our child since.
+        """
+        alone = True
+        for pid in self.kernel.adopted():
+            alone = self._kill_left_behind(pid) and alone
+        return alone
+
+    def _kill_left_behind(self, pid: int) -> bool:
+        """Kill an orphan; True if there is nothing to wait for."""
+        try:
+            pidfd = self.kernel.pidfd_open(pid)
+        except OSError:
+            return True  # it has just been reaped, or cannot be pinned
+        try:
+            # Ours to reap, so the number is still its own.
+            if pid in self.kernel.adopted() and not self.kernel.is_zombie(pid):
+                self.log.warning("killing what was left behind", pid=pid)
+                self.kernel.signal(pidfd, signal.SIGKILL)
+        except PermissionError as error:
+            self.log.error("left behind", pid=pid, why=error.strerror)
+            return True
+        except ProcessLookupError:
+            return True
+        finally:
+            self.kernel.close(pidfd)
+        return self._in_a_hurry  # else it is heard of when it has been reaped
 
     def close(self) -> None:
         """Give up what it owns, once all is down."""

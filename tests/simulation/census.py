@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from signal import SIGCHLD
+from signal import SIGCHLD, SIGKILL
 
 from pidsup.loop.loop import EpollLoop
 from pidsup.policy.lifecycle import State
@@ -51,7 +51,14 @@ class Census:
                 if target.tree is not main:
                     self._kernel.violations.append(f"{main} was meant, {target} gets {signo}")
                 return
-        self._kernel.violations.append(f"nobody's descriptor {fd} sends {signo} to {target}")
+        orphan = target in self._kernel.machine.supervisor.children
+        if not (orphan and signo == SIGKILL and self._all_is_down()):
+            self._kernel.violations.append(f"nobody's descriptor {fd} sends {signo} to {target}")
+
+    def _all_is_down(self) -> bool:
+        supervisor = self._supervisor
+        at_rest = all(watcher.is_at_rest() for watcher in supervisor.watchers.values())
+        return supervisor.shutting_down and at_rest
 
     def reported(self, slot: Slot, how: object) -> None:
         """Hear that the end of a worker was reported, and hold that against the truth."""

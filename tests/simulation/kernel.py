@@ -268,6 +268,11 @@ class FakeKernel:
             raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
         return self.open(PidDescription(process))
 
+    def adopted(self) -> list[int]:
+        """List the supervisor's children."""
+        self.machine.tick()
+        return [child.pid for child in self.machine.supervisor.children]
+
     def zombie(self) -> int | None:
         """Name the first dead child, always the same until it is reaped."""
         self.machine.tick()
