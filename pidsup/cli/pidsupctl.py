@@ -34,6 +34,8 @@ _CODES = {
 
 def main() -> int:
     """Run the program and return its exit code."""
+    if sys.stdout is None:  # it was closed
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  for as long as we live
     try:
         given = _parse(sys.argv[1:])
         code = _run(given)

@@ -159,12 +159,12 @@ class Patience:
 
     def tell(self) -> None:
         """Ask on a second connection, and look where the processes sleep."""
-        from pidsup.client import CallFailed, NotRunning, connect
+        from pidsup.client import CallFailed, NotAnswering, NotRunning, connect
 
         try:
             with connect(self._name) as client:
-                answer = client.call("Status", selectors=self._selectors or None)
-        except (CallFailed, NotRunning, OSError):
+                answer = client.call("Status", within_s=1, selectors=self._selectors or None)
+        except (CallFailed, NotAnswering, NotRunning, OSError):
             return
         busy = ("waiting", "starting", "stopping", "killing", "cleaning", "backoff")
         slots = [s for w in answer["watchers"] for s in w["slots"] if s["state"] in busy]

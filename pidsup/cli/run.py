@@ -73,10 +73,10 @@ def _read_and_exit(arguments: Sequence[str], into: int) -> NoReturn:
             with open(into, "wb") as file:
                 file.write(json.dumps(expanded).encode())
             code = OK
-        sys.stdout.flush()
     except SystemExit as end:  # argparse: usage, --help
         code = end.code if isinstance(end.code, int) else FAILURE
-        sys.stdout.flush()
+        if sys.stdout is not None:  # None: it was closed
+            sys.stdout.flush()
     except BaseException:  # noqa: BLE001  the border of a process that must not go on
         sys.excepthook(*sys.exc_info())
     finally:
