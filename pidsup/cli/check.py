@@ -45,12 +45,15 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str]) -> int:
     """Do all but `run`."""
     given = parser().parse_args(arguments)
-    expanded = read(given.config)
-    if expanded is None:
-        return USAGE
-    found = _on_this_machine(expanded, given.config)
-    _complain(found)
+    try:
+        expanded = load(given.config)
+        found: list[Problem] = []
+    except ConfigError as error:
+        expanded, found = error.partial or {"watchers": {}}, list(error.problems)
+    if expanded["watchers"]:
+        found += _on_this_machine(expanded, given.config)
     if found:
+        _complain(sorted(found, key=lambda problem: problem.line or 0))
         return USAGE
     watchers = expanded["watchers"]
     assert isinstance(watchers, dict)  # noqa: S101  what the loader returns
@@ -61,19 +64,13 @@ def main(arguments: Sequence[str]) -> int:
 def prepare(arguments: Sequence[str]) -> dict[str, Value] | None:
     """Parse the arguments of `run` and read the file; say what is wrong with it."""
     given = parser().parse_args(arguments)
-    expanded = read(given.config)
-    if expanded is not None:
-        _complain(_on_this_machine(expanded, given.config), "warning: ")
-    return expanded
-
-
-def read(path: Path) -> dict[str, Value] | None:
-    """Return the expanded configuration; None after saying what is wrong with it."""
     try:
-        return load(path)
+        expanded = load(given.config)
     except ConfigError as error:
         _complain(error.problems)
         return None
+    _complain(_on_this_machine(expanded, given.config), "warning: ")
+    return expanded
 
 
 def _on_this_machine(expanded: dict[str, Value], path: Path) -> list[Problem]:

@@ -53,7 +53,7 @@ def parse(document: str, *, file: str, default_name: str) -> dict[str, Value]:
     reader = _Reader(file, lines_of_keys(document))
     expanded = reader.read(raw, default_name)
     if reader.problems:
-        raise ConfigError(reader.in_order())
+        raise ConfigError(reader.in_order(), expanded)
     return expanded
 
 
@@ -115,7 +115,7 @@ class _Reader:
         for key, value in section.items():
             option = options.get(key)
             if option is None:
-                self.complain((*path, key), f"unknown option{_hint(key, options)}")
+                self.complain((*path, key), f"unknown option{_foreign(key, options)}")
                 continue
             try:
                 values[key] = option.kind.parse(value)
@@ -149,6 +149,19 @@ class _Reader:
 
 
 _NAME_RULE = "1 to 63 letters, digits, '_', '-' and '.', the first a letter, digit or '_'"
+
+
+def _foreign(key: str, options: Mapping[str, Option]) -> str:
+    """Say what Circus' or systemd's name for an option is called here."""
+    for name, option in options.items():
+        systemd = option.systemd.rstrip("=")
+        if key.lower() in (option.circus, systemd.lower(), _snake(systemd)) and key:
+            return f": it is called {name!r} here"
+    return _hint(key, options)
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
 
 
 def _hint(name: str, known: Iterable[str]) -> str:

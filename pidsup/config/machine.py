@@ -41,7 +41,9 @@ def _of_watcher(values: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         what = "is not a directory" if os.path.exists(folder) else "does not exist"
         yield "working_directory", f"{folder!r} {what}: create it or correct the path"
         return
-    yield from _of_command(values["command"][0], values["environment"].get("PATH"), folder or ".")
+    if isinstance(values["command"], list):  # else it is missing
+        path = values["environment"].get("PATH")
+        yield from _of_command(values["command"][0], path, folder or ".")
 
 
 def _of_command(program: str, path: str | None, folder: str) -> Iterator[tuple[str, str]]:

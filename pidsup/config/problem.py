@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from pidsup.config.kinds import Value
 from pidsup.errors import PidsupError
 
 
@@ -22,9 +23,16 @@ class Problem(NamedTuple):
 
 
 class ConfigError(PidsupError):
-    """A configuration cannot be used; `problems` has all that was found."""
+    """A configuration cannot be used.
 
-    def __init__(self, problems: tuple[Problem, ...]) -> None:
+    `problems` has all that was found; `partial` is what could be read all the same, with
+    defaults for what is wrong, or None.
+    """
+
+    def __init__(
+        self, problems: tuple[Problem, ...], partial: dict[str, Value] | None = None
+    ) -> None:
         """Keep *problems*, in the order of the file."""
         super().__init__("\n".join(map(str, problems)))
         self.problems = problems
+        self.partial = partial

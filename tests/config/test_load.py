@@ -120,6 +120,16 @@ def test_all_problems_come_in_one_go_with_file_line_key_and_what_to_do() -> None
     ]
 
 
+@pytest.mark.parametrize(
+    ("key", "ours"),
+    [("numprocesses", "workers"), ("graceful_timeout", "stop_timeout"), ("ExecStart", "command"),
+     ("RestartSec", "restart_delay"), ("restart_sec", "restart_delay"), ("uid", "user")],
+)  # fmt: skip
+def test_names_of_circus_and_systemd_are_understood_but_not_taken(key: str, ours: str) -> None:
+    (text,) = complaints(f'[watchers.a]\ncommand = "a"\n{key} = 1\n')
+    assert text == f"shop.toml:3: watchers.a.{key}: unknown option: it is called {ours!r} here"
+
+
 def test_a_circle_is_named() -> None:
     (text,) = complaints("""\
         watchers.a = { command = "a", after = ["b"] }

@@ -15,7 +15,7 @@ from typing import Any
 
 from pidsup.client import Client, NotRunning
 from pidsup.control.paths import SOCKET, socket_path
-from tests.support import LIMIT_S, wait_until
+from tests.support import LIMIT_S, is_sanitized, wait_until
 
 _NUMBERS = itertools.count(1)
 _BIN = Path(sys.executable).parent
@@ -149,6 +149,10 @@ class Daemon:
             if line.startswith("VmRSS"):
                 return int(line.split()[1])
         raise AssertionError("no VmRSS")
+
+    def has_grown(self, since_kb: int, by_kb: int) -> bool:
+        """Tell whether its memory has grown; not under AddressSanitizer, which frees late."""
+        return not is_sanitized() and self.rss_kb() >= since_kb + by_kb
 
     def end(self) -> None:
         """Shut it down if it still runs, killing what it does not, and check its traces."""

@@ -62,20 +62,23 @@ def test_exit_codes_without_a_supervisor(command: list[str], code: int) -> None:
 
 
 def test_check_says_all_that_is_wrong_here(tmp_path: Path) -> None:
+    """Users, programs and directories of this machine too, in the order of the file."""
     file = tmp_path / "shop.toml"
     file.write_text(
         "[watchers.a]\ncommand = '/nope'\nuser = 'nobody-of-that-name'\n"
-        "[watchers.b]\ncommand = 'sleep 1'\nworking_directory = '/nope'\n"
-        "[watchers.c]\ncommand = 'true'\n"
+        "[watchers.b]\ncommand = 'sleep 1'\nworking_directory = '/nope'\nworkers = -1\n"
+        "[watchers.c]\ncommand = 'true'\n[watchers.d]\n"
     )
     done = run("pidsup", "check", str(file))
     assert done.returncode == 2
     assert done.stderr == (
+        f"{file}:2: watchers.a.command: '/nope' does not exist: install it or correct the path\n"
         f"{file}:3: watchers.a.user: there is no user 'nobody-of-that-name': "
         "create it or correct the name\n"
-        f"{file}:2: watchers.a.command: '/nope' does not exist: install it or correct the path\n"
         f"{file}:6: watchers.b.working_directory: '/nope' does not exist: "
         "create it or correct the path\n"
+        f"{file}:7: watchers.b.workers: must be a whole number from 0 to 100000, not -1\n"
+        f"{file}:10: watchers.d: has no command: add command = ...\n"
     )
 
 

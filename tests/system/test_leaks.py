@@ -37,7 +37,7 @@ def restarts_leave_no_trace(daemon: Start, count: int, limit_s: float) -> None:
     wait_until(lambda: restarts() >= WARM_UP, "warm", limit_s, 0.05)
     before = it.rss_kb()
     wait_until(lambda: restarts() >= WARM_UP + count, f"{count} restarts", limit_s, 0.05)
-    assert it.rss_kb() < before + CEILING_KB
+    assert not it.has_grown(before, CEILING_KB)
     assert it.ctl("stop", "flapping").returncode == 0
 
     fds = [os.readlink(fd) for fd in Path(f"/proc/{it.pid}/fd").iterdir()]
