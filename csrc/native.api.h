@@ -125,7 +125,7 @@ struct pidsup_plan {
 struct pidsup_child {
         int pid;
         int pidfd;      /* the caller owns it */
-        uint64_t inode; /* of the pidfd: unique per boot on Linux 6.9 */
+        uint64_t inode; /* of the pidfd: unique per boot from Linux 6.9 on */
         int step;       /* enum pidsup_step that failed, on failure only */
 };
 

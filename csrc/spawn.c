@@ -302,7 +302,7 @@ IN_CHILD static void write_pid(char *slot)
         *slot = '\0';
 }
 
-/* Try each path as execvp(3) does; return only on failure. */
+/* Try each path as execvp(3) does, but without its shell; return only on failure. */
 IN_CHILD static long exec_first(const struct pidsup_plan *plan)
 {
         long denied = 0, rc = -ENOENT;

@@ -22,6 +22,9 @@ from pidsup.supervisor.signals import QUIT, TAKEN
 def run(arguments: Sequence[str]) -> int:
     """Run the supervisor until it ends, and return its exit code."""
     _open_standard_files()
+    if not _is_new_enough(os.uname().release):
+        sys.stderr.write(f"pidsup: needs Linux 5.14 or newer, this is {os.uname().release}\n")
+        return FAILURE
     signalfd.block(TAKEN)
     pid, pipe = _fork_reader(arguments)
     from pidsup.cli import daemon  # in parallel with the reader
@@ -35,6 +38,12 @@ def run(arguments: Sequence[str]) -> int:
     if code or not data:  # it has said why, or has printed the help
         return code if code >= 0 else FAILURE
     return daemon.serve(data)
+
+
+def _is_new_enough(release: str) -> bool:
+    """Tell whether a kernel, "6.1.0-18-amd64", has what pidsup cannot do without."""
+    major, minor = release.split(".")[:2]
+    return (int(major), int(minor.split("-")[0])) >= (5, 14)
 
 
 def _open_standard_files() -> None:

@@ -62,7 +62,7 @@ def has_group_signals() -> bool:
     try:
         send_group_signal(fd, 0)
     except OSError as error:
-        return error.errno != errno.EINVAL  # ESRCH: understood, but we lead no group
+        return error.errno == errno.ESRCH  # understood, but we lead no group
     finally:
         os.close(fd)
     return True

@@ -47,7 +47,7 @@ class Born(NamedTuple):
 
     pid: int
     pidfd: int
-    inode: int  #: of the pidfd, unique per boot on Linux 6.9; 0 if not known
+    inode: int  #: of the pidfd: unique per boot from Linux 6.9 on, below one for all
 
 
 class Plan:
@@ -83,7 +83,7 @@ class Plan:
         """Lay out the plan.
 
         *command* is looked up in the PATH of *environment* at each start, as
-        execvp(3) does.  The child's descriptor i is a copy of fds[i], -1 leaves
+        execvp(3) does, but that a script without "#!" is not given to a shell.  The child's descriptor i is a copy of fds[i], -1 leaves
         it closed.  *rlimits* are (resource, soft, hard); *bounding* is the mask
         of capabilities that stay; *listen_pid* adds LISTEN_PID with the child's
         own pid, sd_listen_fds(3).

@@ -69,11 +69,13 @@ class Sources:
         ready = [(fd, callbacks.get(fd)) for fd, _ in self._poller.poll(0, BATCH)]
         errors: list[Exception] = []
         self._in_batch = True
-        for fd, callback in ready:
-            # What ran before may have removed it, and given its number away.
-            if callback is not None and callbacks.get(fd) is callback:
-                _call(callback, errors)
-        self._in_batch = False
+        try:
+            for fd, callback in ready:
+                # What ran before may have removed it, and given its number away.
+                if callback is not None and callbacks.get(fd) is callback:
+                    _call(callback, errors)
+        finally:
+            self._in_batch = False
         after, self._after = self._after, []
         for callback in after:
             _call(callback, errors)

@@ -59,8 +59,7 @@ class Timers:
         """Account for a cancelled entry, and clean up once most of them are."""
         self._cancelled += 1
         if self._cancelled > _FEW and self._cancelled * 2 > len(self._heap):
-            # In place: `due` may be walking this very list.
-            self._heap[:] = [entry for entry in self._heap if entry[2].callback is not None]
+            self._heap = [entry for entry in self._heap if entry[2].callback is not None]
             heapq.heapify(self._heap)
             self._cancelled = 0
 
