@@ -83,10 +83,10 @@ class Plan:
         """Lay out the plan.
 
         *command* is looked up in the PATH of *environment* at each start, as
-        execvp(3) does, but that a script without "#!" is not given to a shell.  The child's descriptor i is a copy of fds[i], -1 leaves
-        it closed.  *rlimits* are (resource, soft, hard); *bounding* is the mask
-        of capabilities that stay; *listen_pid* adds LISTEN_PID with the child's
-        own pid, sd_listen_fds(3).
+        execvp(3) does, but that a script without "#!" is not given to a shell.  The
+        child's descriptor i is a copy of fds[i], -1 leaves it closed.  *rlimits* are
+        (resource, soft, hard); *bounding* is the mask of capabilities that stay;
+        *listen_pid* adds LISTEN_PID with the child's own pid, sd_listen_fds(3).
         """
         if not command:
             raise ValueError("a command needs at least a program")
