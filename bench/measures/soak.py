@@ -43,11 +43,9 @@ def measure(setting: Setting) -> None:
             after = _size(fleet)
         add = setting.sheet.add
         add("soak rate", CASE, peer.name, "restarts/s", [restarts / took_s])
-        add(
-            "soak RSS before, after", CASE, peer.name, "kB", [before.resident_kb, after.resident_kb]
-        )
-        descriptors = [before.descriptors, after.descriptors]
-        add("soak fds before, after", CASE, peer.name, "fds", descriptors)
+        for when, size in (("before", before), ("after", after)):
+            add(f"soak RSS {when}", CASE, peer.name, "kB", [size.resident_kb])
+            add(f"soak descriptors {when}", CASE, peer.name, "fds", [size.descriptors])
         if peer is setting.pidsup:
             mark = setting.sheet.mark
             mark("soak: growth of RSS, kB", after.resident_kb - before.resident_kb, at_most=256)

@@ -313,7 +313,10 @@ def test_user_group_environment_and_output(daemon: Start) -> None:
     assert facts["Gid"].split() == ["1"] * 4
     assert facts["SigBlk"] == facts["SigIgn"] == "0" * 16
     links = {fd: os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")}
-    assert links == {"0": "/dev/null", "1": "/dev/null", "2": str(it.log_file)}
+    standard = {fd: links.pop(fd) for fd in "012"}
+    assert standard == {"0": "/dev/null", "1": "/dev/null", "2": str(it.log_file)}
+    # A sanitizer's runtime looks at its own memory; nothing of ours may be there.
+    assert not [link for link in links.values() if not link.startswith(f"/proc/{pid}/")]
     assert os.getsid(pid) == pid
 
 
