@@ -22,6 +22,7 @@ from pidsup.loop.loop import Handle, Loop
 from pidsup.supervisor.changes import Actor, Change
 
 _READ_BYTES = 65536
+_SEND_BYTES = 1 << 20  # the kernel takes what net.core.wmem_max allows, socket(7)
 _MOST_CLIENTS = 256
 _RESERVE = 4  # descriptors kept for clients, however many the workers need
 _PAUSE_S = 1.0  # after an accept that found no descriptor even so
@@ -71,6 +72,8 @@ class Server:
             self._pause(str(problem.strerror))
             return
         accepted.setblocking(False)
+        # The status of a thousand slots in one piece: what is left over waits for a turn.
+        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
         pid, uid, _ = _UCRED.unpack(
             accepted.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size)
         )

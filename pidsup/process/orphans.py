@@ -9,8 +9,9 @@ from collections.abc import Callable, Mapping
 
 from pidsup.kernel import Exit, Kernel
 from pidsup.loop.loop import Loop
-from pidsup.loop.sources import BATCH
 from pidsup.process.child import Child
+
+_AT_ONCE = 8  # beside the 32 that the same turn reaps by their pidfds
 
 
 class Orphans:
@@ -34,7 +35,7 @@ class Orphans:
         self._pending = False
 
     def look(self) -> None:
-        """Reap what there is, 32 in a turn; called after a SIGCHLD.
+        """Reap what there is, a few in a turn; called after a SIGCHLD.
 
         It costs a walk over all children, 20 microseconds for a thousand: to be done
         when the successors of the dead have been started.
@@ -44,7 +45,7 @@ class Orphans:
 
     def _look(self) -> None:
         self._pending = False
-        for _ in range(BATCH):
+        for _ in range(_AT_ONCE):
             pid = self._kernel.zombie()
             if pid is None:
                 self._on_done()
