@@ -214,15 +214,28 @@ IN_CHILD static void limit(struct birth *birth, const struct pidsup_plan *plan)
         }
 }
 
+/* What is inheritable passes the bounding set at an exec as root, capabilities(7). */
+IN_CHILD static void drop_inheritable(struct birth *birth, uint64_t keep)
+{
+        struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+        struct __user_cap_data_struct data[CAP_WORDS];
+
+        check(birth, PIDSUP_STEP_BOUNDING, RAW(SYS_capget, &header, data));
+        for (int word = 0; word < CAP_WORDS; word++)
+                data[word].inheritable &= (uint32_t)(keep >> (32 * word));
+        check(birth, PIDSUP_STEP_BOUNDING, RAW(SYS_capset, &header, data));
+}
+
 IN_CHILD static void drop_bounding(struct birth *birth, uint64_t keep)
 {
         for (long cap = 0; cap < 64; cap++) {
                 /* EINVAL: past the last capability that this kernel has. */
                 if (RAW(SYS_prctl, PR_CAPBSET_READ, cap) < 0)
-                        return;
+                        break;
                 if (!(keep >> cap & 1))
                         check(birth, PIDSUP_STEP_BOUNDING, RAW(SYS_prctl, PR_CAPBSET_DROP, cap));
         }
+        drop_inheritable(birth, keep);
 }
 
 IN_CHILD static void raise_ambient(struct birth *birth, uint64_t caps)
