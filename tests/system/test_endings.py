@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -141,7 +142,8 @@ def test_a_signal_ends_it_while_the_configuration_hangs(tmp_path: Path) -> None:
         assert process.wait(LIMIT_S) == 0
         assert elapsed(begun) < LIMIT_S / 2
     finally:
-        process.kill()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # it leads a session; its reader too
         process.wait()
 
 
