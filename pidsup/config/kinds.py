@@ -184,6 +184,127 @@ def account(value: object) -> str:
     return text(str(value))
 
 
+def accounts(value: object) -> list[Value]:
+    """Take an array of users, and of groups behind an @."""
+    return [account(item) for item in (value if isinstance(value, list) else [value])]
+
+
+def address(value: object) -> str:
+    """Take a port, an address with a port, a path, or @ and an abstract name."""
+    return text(str(value) if isinstance(value, int) and not isinstance(value, bool) else value)
+
+
+_SIZE = re.compile(r"\s*(\d+(?:\.\d+)?)\s*([KMGTPE]?)(?:i?B)?\s*")
+_SIZE_UNITS = "KMGTPE"
+
+
+def size(value: object) -> int:
+    """Take bytes as a number, or "512M" as systemd writes it, base 1024; return bytes."""
+    match = _SIZE.fullmatch(value) if isinstance(value, str) else None
+    if match:
+        return int(float(match[1]) * 1024 ** (_SIZE_UNITS.find(match[2]) + 1 if match[2] else 0))
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < 2**60:
+        raise ValueError('must be a size such as "64K", "512M", "2G", or bytes as a number')
+    return value
+
+
+def mode(value: object) -> int:
+    """Take permissions in octal, "0640", or as TOML writes them, 0o640."""
+    if isinstance(value, str) and re.fullmatch("[0-7]{1,4}", value):
+        return int(value, 8)
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= 0o7777:
+        raise ValueError('must be permissions in octal such as "0640"')
+    return value
+
+
+def signals(value: object) -> list[Value]:
+    """Take an array of signals."""
+    return [signal_number(item) for item in (value if isinstance(value, list) else [value])]
+
+
+def output(value: object) -> str:
+    """Take console, capture, inherit, null, or a path."""
+    if isinstance(value, str) and (
+        value in ("console", "capture", "inherit", "null") or "/" in value
+    ):
+        return text(value)
+    raise ValueError("must be console, capture, inherit, null, or a path with a slash")
+
+
+def stderr_output(value: object) -> str:
+    """Take the same, or stdout."""
+    return "stdout" if value == "stdout" else output(value)
+
+
+_IO_CLASSES = {"realtime": 1, "best-effort": 2, "idle": 3}
+
+
+def io_class(value: object) -> int:
+    """Take the name of a class of ioprio_set(2); return its number."""
+    if value not in _IO_CLASSES:
+        raise ValueError("must be one of " + ", ".join(map(repr, _IO_CLASSES)))
+    return _IO_CLASSES[str(value)]
+
+
+def processors(value: object) -> list[Value]:
+    """Take "0-3,8", or an array of numbers."""
+    found: set[int] = set()
+    for item in value if isinstance(value, list) else str(value).split(","):
+        first, _, last = str(item).strip().partition("-")
+        if not first.isdecimal() or not (last or first).isdecimal():
+            raise ValueError('must be processors such as "0-3,8" or [0, 1]')
+        found.update(range(int(first), int(last or first) + 1))
+    return list(sorted(found))
+
+
+#: getrlimit(2); the numbers are the same on x86-64 and aarch64.
+RLIMITS = {
+    name: number
+    for number, name in enumerate(
+        "cpu fsize data stack core rss nproc nofile memlock as locks sigpending msgqueue nice "
+        "rtprio rttime".split()
+    )
+}
+
+
+def rlimits(value: object) -> list[Value]:
+    """Take a table of limits; return [resource, soft, hard], -1 for infinity."""
+    if not isinstance(value, dict):
+        raise ValueError("must be a table of limits")
+    found: list[Value] = []
+    for name, item in value.items():
+        if name not in RLIMITS:
+            raise ValueError(f"has the unknown limit {name!r}: known are {', '.join(RLIMITS)}")
+        soft, _, hard = str(item).partition(":")
+        found.append([RLIMITS[name], _limit(soft), _limit(hard or soft)])
+    return found
+
+
+def _limit(value: str) -> int:
+    return -1 if value == "infinity" else size(value)
+
+
+#: capabilities(7), linux/capability.h.
+CAPABILITIES = (
+    "chown dac_override dac_read_search fowner fsetid kill setgid setuid setpcap linux_immutable "
+    "net_bind_service net_broadcast net_admin net_raw ipc_lock ipc_owner sys_module sys_rawio "
+    "sys_chroot sys_ptrace sys_pacct sys_admin sys_boot sys_nice sys_resource sys_time "
+    "sys_tty_config mknod lease audit_write audit_control setfcap mac_override mac_admin syslog "
+    "wake_alarm block_suspend audit_read perfmon bpf checkpoint_restore"
+).split()
+
+
+def capabilities(value: object) -> int:
+    """Take an array of names, CAP_CHOWN or chown; return their mask."""
+    mask = 0
+    for item in names(value):
+        name = str(item).lower().removeprefix("cap_")
+        if name not in CAPABILITIES:
+            raise ValueError(f"has the unknown capability {item!r}")
+        mask |= 1 << CAPABILITIES.index(name)
+    return mask
+
+
 def environment(value: object) -> dict[str, Value]:
     """Take a table of strings; numbers and booleans are written as TOML writes them."""
     if not isinstance(value, dict):

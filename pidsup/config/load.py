@@ -13,14 +13,14 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pidsup.config.kinds import Value
-from pidsup.config.options import REQUIRED, SUPERVISOR, WATCHER, Option
+from pidsup.config.options import CONTROL, REQUIRED, SOCKET, SUPERVISOR, WATCHER, Option
 from pidsup.config.problem import ConfigError, Problem
 from pidsup.config.where import line_of, lines_of_keys
 from pidsup.errors import CycleError
 from pidsup.policy.order import start_order
 
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,62}")
-_SECTIONS = ("supervisor", "watchers")
+_SECTIONS = ("supervisor", "control", "sockets", "watchers")
 _AT_LINE = re.compile(r"(.*) \(at line (\d+), column \d+\)")
 
 
@@ -92,7 +92,21 @@ class _Reader:
             watcher: self._watcher(watcher, section) for watcher, section in watchers.items()
         }
         self._check_after(expanded)
-        return {"name": name, "watchers": expanded}
+        sockets = raw.get("sockets", {})
+        if not isinstance(sockets, dict):
+            self.complain(("sockets",), "must be a table of tables, [sockets.NAME]")
+            sockets = {}
+        return {
+            "name": name,
+            "files": [self._file],
+            "supervisor": supervisor,
+            "control": self._section(("control",), raw.get("control", {}), CONTROL),
+            "sockets": {
+                socket: self._section(("sockets", socket), section, SOCKET)
+                for socket, section in sockets.items()
+            },
+            "watchers": expanded,
+        }
 
     def _watcher(self, name: str, section: object) -> dict[str, Value]:
         path = ("watchers", name)

@@ -42,10 +42,10 @@ def make_plan(spec: WatcherSpec, around: Surroundings) -> Plan:
     """
     environment = dict(around.environment)
     uid = gid = groups = None
-    if spec.user is not None:
-        uid, gid, groups = _user(spec.user, environment)
-    if spec.group is not None:
-        gid = _gid(spec.group)
+    if spec.attributes.user is not None:
+        uid, gid, groups = _user(spec.attributes.user, environment)
+    if spec.attributes.group is not None:
+        gid = _gid(spec.attributes.group)
         groups = [] if groups is None else groups
     environment.update(spec.environment)
     return Plan(
@@ -53,10 +53,10 @@ def make_plan(spec: WatcherSpec, around: Surroundings) -> Plan:
         environment=environment,
         fds=(
             around.null_fd,
-            around.null_fd if spec.stdout == "null" else 1,
-            around.null_fd if spec.stderr == "null" else 2,
+            around.null_fd if spec.output.stdout == "null" else 1,
+            around.null_fd if spec.output.stderr == "null" else 2,
         ),
-        cwd=spec.working_directory,
+        cwd=spec.attributes.working_directory,
         rlimits=[(OPEN_FILES, *around.open_files)],
         uid=uid,
         gid=gid,

@@ -67,12 +67,7 @@ def _watcher(rng: Random, name: str, after: tuple[str, ...]) -> WatcherSpec:
         on_give_up=rng.choice((GiveUpAction.STAY, *GiveUpAction)),
         give_up_exit_code=rng.choice((1, 42)),
         stop_plan=_stop_plan(rng),
-        working_directory=None,
         environment={},
-        user=None,
-        group=None,
-        stdout="null",
-        stderr="null",
     )
 
 

@@ -1,0 +1,1 @@
+"""What becomes of the output of workers: pipes, lines, files, console, memory."""
