@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable
 from types import TracebackType
 
-from pidsup.control.paths import base, names, socket_path
+from pidsup.control.paths import address, base, names
 from pidsup.control.protocol import INTERFACE, Decoder, Message, call, encode
 from pidsup.errors import PidsupError, ProtocolError
 
@@ -133,12 +133,12 @@ def connect(name: str | None = None) -> Client:
     """
     if name is not None:
         try:
-            return _trusted(socket_path(name))
+            return _trusted(address(name))
         except NotRunning as error:
             raise NotRunning(f"no supervisor {name!r} is running in {base()}{_others()}") from error
     alive = live_names()
     if len(alive) == 1:
-        return _trusted(socket_path(alive[0]))
+        return _trusted(address(alive[0]))
     if alive:
         raise NotRunning(f"several supervisors are running, choose one by -n: {', '.join(alive)}")
     raise NotRunning("no supervisor is running: start one by `pidsup run -c FILE`")
@@ -159,7 +159,7 @@ def live_names() -> list[str]:
     alive = []
     for name in names():
         try:
-            Client(socket_path(name)).close()
+            Client(address(name)).close()
         except (NotRunning, OSError):
             continue
         alive.append(name)

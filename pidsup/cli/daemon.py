@@ -8,6 +8,7 @@ import os
 
 from pidsup.cli.codes import FAILURE
 from pidsup.config.model import config
+from pidsup.control.paths import shown
 from pidsup.control.rundir import RuntimeDirectory
 from pidsup.control.server import Server
 from pidsup.control.service import Service
@@ -52,7 +53,7 @@ def serve(expanded: bytes) -> int:
     )
     server = Server(directory, Service(supervisor), loop, log)
     log.info(
-        "supervisor started", name=settings.name, pid=os.getpid(), socket=directory.socket_path
+        "supervisor started", name=settings.name, pid=os.getpid(), socket=shown(directory.address)
     )
     supervisor.begin()
     gc.freeze()  # what is here now stays: the collector need not walk it again

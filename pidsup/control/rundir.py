@@ -1,4 +1,9 @@
-"""The runtime directory of one supervisor: made, locked, and removed at the end."""
+"""The runtime directory of one supervisor: made, locked, and removed at the end.
+
+Where nothing can be written, in a container with a read-only root, say, the lock and
+the control socket are abstract, unix(7): they are in no file system, and who connects
+is known by his credentials in either case.
+"""
 
 from __future__ import annotations
 
@@ -6,49 +11,84 @@ import contextlib
 import errno
 import fcntl
 import os
+import socket
 import stat
 
-from pidsup.control.paths import SOCKET, base
+from pidsup.control.paths import SOCKET, abstract_address, base
 from pidsup.errors import AlreadyRunning
 
 _LOCK = "lock"
 _LONGEST_PATH = 107  # sun_path less its NUL, unix(7)
+_CANNOT_WRITE = frozenset(
+    {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOSPC, errno.EDQUOT}
+)
 
 
 class RuntimeDirectory:
-    """A directory that no other supervisor of that name has.  Owns its lock."""
+    """A directory, or abstract name, that no other supervisor of that name has.  Owns its lock."""
 
-    def __init__(self, name: str) -> None:
-        """Make and lock it.
+    def __init__(self, name: str, *, public: bool = False) -> None:
+        """Make and lock it; *public*: others than its owner can pass through it.
 
         AlreadyRunning when another supervisor has it; PermissionError when something
         there belongs to another user, as the temporary directory is everybody's.
         """
-        self.path = f"{base()}/{name}"
-        self.socket_path = f"{self.path}/{SOCKET}"
-        if len(os.fsencode(self.socket_path)) > _LONGEST_PATH:
-            raise OSError(errno.ENAMETOOLONG, f"{self.socket_path!r} is too long for a socket")
-        self.lock_fd = -1
-        while self.lock_fd < 0:
-            for part in (base(), self.path):
-                _make(part)
-            self.lock_fd = _lock(f"{self.path}/{_LOCK}")
+        self.path: str | None = f"{base()}/{name}"  #: None where there is no directory
+        self.address = f"{self.path}/{SOCKET}"  #: of the control socket
+        if len(os.fsencode(self.address)) > _LONGEST_PATH:
+            raise OSError(errno.ENAMETOOLONG, f"{self.address!r} is too long for a socket")
+        self._bound: socket.socket | None = None  # what holds an abstract lock
+        try:
+            self.lock_fd = _make_and_lock(self.path, public=public)
+        except OSError as error:
+            if error.errno not in _CANNOT_WRITE:
+                raise
+            self.path, self.address = None, abstract_address(name)
+            self._bound = _lock_abstract(f"{self.address}/{_LOCK}")
+            self.lock_fd = self._bound.fileno()
 
     def close(self) -> None:
         """Remove it with all that is in it."""
+        if self._bound is not None:
+            self._bound.close()
+            return
         for name in (SOCKET, _LOCK):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{self.path}/{name}")
         with contextlib.suppress(OSError):  # somebody has put something into it
-            os.rmdir(self.path)
+            os.rmdir(str(self.path))
         os.close(self.lock_fd)
 
 
-def _make(path: str) -> None:
-    os.makedirs(path, mode=0o755 if os.geteuid() == 0 else 0o700, exist_ok=True)
+def _make_and_lock(path: str, *, public: bool) -> int:
+    lock_fd = -1
+    while lock_fd < 0:
+        for part in (base(), path):
+            _make(part, 0o755 if public or os.geteuid() == 0 else 0o700)
+        lock_fd = _lock(f"{path}/{_LOCK}")
+    return lock_fd
+
+
+def _make(path: str, mode: int) -> None:
+    os.makedirs(path, mode=mode, exist_ok=True)
     found = os.lstat(path)
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid():
         raise PermissionError(f"{path!r} is not a directory of user {os.geteuid()}")
+    if mode & ~found.st_mode:  # it is older, or we have a umask
+        os.chmod(path, mode)
+
+
+def _lock_abstract(address: str) -> socket.socket:
+    """Bind a socket that is never used: the kernel gives an abstract name to one only."""
+    bound = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    try:
+        bound.bind(address)
+    except OSError as error:
+        bound.close()
+        if error.errno == errno.EADDRINUSE:
+            raise AlreadyRunning("another process runs it already") from None
+        raise
+    return bound
 
 
 def _lock(path: str) -> int:

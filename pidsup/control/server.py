@@ -41,13 +41,13 @@ class Server:
         self._paused: Handle | None = None
         self._reserve: list[int] = []
         self._lock_fd = directory.lock_fd
-        path = directory.socket_path
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path)  # of one that died: we hold the lock
+        if directory.path is not None:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(directory.address)  # of one that died: we hold the lock
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
         before = os.umask(0o177)
         try:
-            self._socket.bind(path)
+            self._socket.bind(directory.address)
         finally:
             os.umask(before)
         self._socket.listen(128)

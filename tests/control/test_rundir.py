@@ -1,0 +1,67 @@
+"""The runtime directory, and what stands in for it where nothing can be written."""
+
+from __future__ import annotations
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from pidsup.control import paths
+from pidsup.control.rundir import RuntimeDirectory
+from pidsup.errors import AlreadyRunning
+
+
+@pytest.fixture(autouse=True)
+def own_base(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """Have a base directory and abstract names of our own."""
+    base = tmp_path / "base"
+    monkeypatch.setattr("pidsup.control.paths.base", lambda: str(base))
+    monkeypatch.setattr("pidsup.control.rundir.base", lambda: str(base))
+    start = f"\0pidsup-test-{os.getpid()}/"
+    monkeypatch.setattr("pidsup.control.paths._abstract_start", lambda: start)
+    return base
+
+
+def test_the_directory_is_the_owners_alone(own_base: Path) -> None:
+    place = RuntimeDirectory("web")
+    if os.geteuid() != 0:
+        assert (own_base / "web").stat().st_mode & 0o777 == 0o700
+    with pytest.raises(AlreadyRunning, match=f"process {os.getpid()} runs it already"):
+        RuntimeDirectory("web")
+    place.close()
+    assert not (own_base / "web").exists()
+
+
+def test_others_pass_through_a_public_one(own_base: Path) -> None:
+    (own_base / "web").mkdir(parents=True, mode=0o700)
+    place = RuntimeDirectory("web", public=True)
+    for folder in (own_base, own_base / "web"):
+        assert folder.stat().st_mode & 0o777 == 0o755
+    place.close()
+
+
+def test_without_a_place_to_write_the_socket_is_abstract(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in ("paths", "rundir"):  # not even root makes directories in /proc
+        monkeypatch.setattr(f"pidsup.control.{module}.base", lambda: "/proc/pidsup")
+    place = RuntimeDirectory("web")
+    assert place.path is None
+    with pytest.raises(AlreadyRunning):
+        RuntimeDirectory("web")
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(place.address)
+        listening.listen()
+        assert paths.names() == ["web"]
+        assert paths.address("web") == place.address
+    place.close()
+    RuntimeDirectory("web").close()  # the name is free again
+
+
+def test_a_directory_of_somebody_else_is_refused(own_base: Path) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("only root can give a directory away")
+    own_base.mkdir()
+    os.chown(own_base, 12345, -1)
+    with pytest.raises(PermissionError, match="is not a directory of user 0"):
+        RuntimeDirectory("web")
