@@ -11,7 +11,7 @@ import errno
 import os
 import select
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
 from pidsup.linux import pidfd as _pidfd
@@ -63,8 +63,11 @@ class Kernel(Protocol):
     def poller(self) -> Poller:
         """Return a new epoll set; the caller owns it."""
 
-    def spawn(self, plan: Plan) -> Born:
-        """Start a process; SpawnError when it could not be.  The caller owns the pidfd."""
+    def spawn(self, plan: Plan, fds: Mapping[int, int] = {}) -> Born:
+        """Start a process; SpawnError when it could not be.  The caller owns the pidfd.
+
+        *fds*, {the child's descriptor: ours}, counts for more than what the plan has.
+        """
 
     def give_way(self) -> None:
         """Let those run first who are ready to on this processor."""
@@ -154,9 +157,9 @@ class LinuxKernel:
         self._chance = (self._chance * 6364136223846793005 + 1442695040888963407) % 2**64
         return (self._chance >> 11) / 2**53
 
-    def spawn(self, plan: Plan) -> Born:
+    def spawn(self, plan: Plan, fds: Mapping[int, int] = {}) -> Born:
         """Start a process."""
-        return plan.spawn()
+        return plan.spawn(fds)
 
     def signal_group(self, pidfd: int, pid: int, signo: int) -> None:
         """Signal the group; below Linux 6.9 by number, so before the leader is reaped.

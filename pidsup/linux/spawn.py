@@ -167,23 +167,37 @@ class Plan:
         """Show what it starts."""
         return f"Plan({self._command!r}, cwd={self._cwd!r})"
 
-    def spawn(self) -> Born:
+    def spawn(self, fds: Mapping[int, int] = {}) -> Born:
         """Start the process; SpawnError names the step that failed, and nothing is left over.
 
-        Blocks until the new program runs, which takes as long as the file system
-        and a frozen cgroup make it.  From several threads at once: those that
+        *fds* replaces, for this start, what the child gets: {its descriptor: ours}, -1
+        leaves it closed.  Blocks until the new program runs, which takes as long as the
+        file system and a frozen cgroup make it.  From several threads at once: those that
         change the user or write LISTEN_PID touch what is shared, and take turns.
         """
         ret = ffi.new("struct pidsup_child *")
+        plan, places = self._plan, None
+        if fds:
+            places = self._places(fds)
+            plan = ffi.new("struct pidsup_plan *", plan[0])
+            plan.fds, plan.n_fds = places, len(places)
         if self._exclusive:
             with _one_at_a_time:
-                rc = lib.pidsup_spawn(self._plan, ret)
+                rc = lib.pidsup_spawn(plan, ret)
         else:
-            rc = lib.pidsup_spawn(self._plan, ret)
+            rc = lib.pidsup_spawn(plan, ret)
         if rc < 0:
             step = _STEPS[ret.step]
             raise SpawnError(-rc, step, self._subjects.get(step))
         return Born(ret.pid, ret.pidfd, ret.inode)
+
+    def _places(self, fds: Mapping[int, int]) -> Any:
+        """Return the child's descriptors with *fds* in their places."""
+        places = ffi.unpack(self._plan.fds, self._plan.n_fds)
+        places += [-1] * (max(fds) + 1 - len(places))
+        for place, fd in fds.items():
+            places[place] = fd
+        return ffi.new("int[]", places)
 
 
 def _candidates(program: str, path: str) -> list[str]:

@@ -8,6 +8,7 @@ change above (a dead network file system can hold it up for minutes).
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Mapping
 from typing import Protocol
 
 from pidsup.kernel import Kernel, Plan
@@ -23,8 +24,11 @@ _FEW = 2  # starts of one turn that we give way to
 class Requester(Protocol):
     """Who asks for a process."""
 
-    def prepare(self) -> Plan:
-        """Return the plan to start from, now; OSError or LookupError if there is none."""
+    def prepare(self) -> tuple[Plan, Mapping[int, int]]:
+        """Return the plan to start from, now, and this start's own descriptors.
+
+        As `Kernel.spawn` takes them; OSError or LookupError if there is no plan.
+        """
 
     def spawned(self, child: Child) -> None:
         """Take the child: the requester closes it in the end."""
@@ -89,7 +93,7 @@ class Spawner:
     def _spawn(self, requester: Requester) -> None:
         try:
             started_at = self._kernel.now()
-            born = self._kernel.spawn(requester.prepare())
+            born = self._kernel.spawn(*requester.prepare())
         except Exception as error:  # noqa: BLE001  whoever asked must hear of it, of a bug too
             self._loop.call_soon(requester.spawn_failed, error)
             return

@@ -6,7 +6,7 @@ events, performs the actions, and decides nothing that policy can decide.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from signal import SIGCONT, SIGKILL
 from typing import Protocol
 
@@ -154,9 +154,9 @@ class Slot:
 
     # Requester, for the spawner
 
-    def prepare(self) -> Plan:
-        """Return the plan to start from."""
-        return self._owner.plan()
+    def prepare(self) -> tuple[Plan, Mapping[int, int]]:
+        """Return the plan to start from, and the descriptors of this start."""
+        return self._owner.plan(), {}
 
     def spawned(self, child: Child) -> None:
         """Take the child over."""

@@ -95,6 +95,41 @@ def test_the_file_and_its_offset_are_shared(files: list[int], spawn: Spawn) -> N
     assert os.lseek(files[0], 0, os.SEEK_CUR) == 6
 
 
+# --- what one start has of its own
+
+
+def test_a_start_may_replace_what_its_plan_has(files: list[int], rung: int) -> None:
+    """The plan is shared by all slots, and keeps its own for the next."""
+    plan = Plan(SLEEP, environment={}, fds=(files[0], files[1], files[2]), rung=rung)
+    null = os.open(os.devnull, os.O_RDONLY)
+    replaced = Spawned(plan.spawn({1: files[4], 2: -1}), -1, os.dup(null))
+    expect(replaced, [0, 4, None])
+    replaced.close()
+    as_planned = Spawned(plan.spawn(), -1, null)
+    expect(as_planned, [0, 1, 2])
+    as_planned.close()
+
+
+def test_a_start_may_have_more_than_its_plan(files: list[int], rung: int) -> None:
+    """What lies between stays closed."""
+    plan = Plan(SLEEP, environment={}, fds=(files[0],), rung=rung)
+    born = Spawned(plan.spawn({3: files[1]}), -1, os.open(os.devnull, os.O_RDONLY))
+    expect(born, [0, None, None, 1])
+    born.close()
+
+
+def test_a_closed_source_of_one_start_is_an_error_of_that_start(files: list[int]) -> None:
+    plan = Plan(SLEEP, environment={}, fds=(files[0],))
+    with pytest.raises(SpawnError, match="fds: Bad file descriptor"):
+        plan.spawn({0: next_fd()})
+    born = Spawned(plan.spawn(), -1, os.open(os.devnull, os.O_RDONLY))
+    expect(born, [0])
+    born.close()
+
+
+# --- any
+
+
 maps = st.lists(st.one_of(st.just(-1), st.integers(0, FILES - 1)), max_size=LONGEST)
 
 

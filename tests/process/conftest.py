@@ -23,10 +23,14 @@ class Asker:
     """Asks for a process, and keeps a diary."""
 
     def __init__(self, make: Callable[[], Plan]) -> None:
-        self.prepare = make
+        self.make = make
+        self.fds: dict[int, int] = {}
         self.diary: list[str] = []
         self.child: Child | None = None
         self.error: Exception | None = None
+
+    def prepare(self) -> tuple[Plan, dict[int, int]]:
+        return self.make(), self.fds
 
     def spawned(self, child: Child) -> None:
         self.diary.append("spawned")

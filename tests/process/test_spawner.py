@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from itertools import pairwise
 
 import pytest
@@ -26,6 +26,23 @@ def test_a_process_is_announced_and_then_its_end(world: World) -> None:
     assert child.ended_at is not None
     assert child.exit.code == 7
     assert child.started_at < child.ended_at <= world.kernel.now()
+
+
+def test_a_start_has_descriptors_of_its_own(world: World) -> None:
+    """Two starts of one plan write into a pipe each."""
+    plan = world.plan(sh("echo $$"))
+    pipes = [os.pipe() for _ in range(2)]
+    askers = [Asker(lambda: plan) for _ in pipes]
+    world.askers.extend(askers)
+    for asker, (_, into) in zip(askers, pipes, strict=True):
+        asker.fds[1] = into
+        world.spawner.request(asker)
+    world.run_until(lambda: all("exited" in asker.diary for asker in askers))
+    for asker, (out, into) in zip(askers, pipes, strict=True):
+        assert asker.child is not None
+        assert os.read(out, 99) == b"%d\n" % asker.child.pid
+        os.close(out)
+        os.close(into)
 
 
 def test_nothing_is_answered_from_inside_the_request(world: World) -> None:
@@ -202,9 +219,9 @@ class CountingKernel(LinuxKernel):
         self.spawns = 0
         self._takes_s = takes_s
 
-    def spawn(self, plan: Plan) -> Born:
+    def spawn(self, plan: Plan, fds: Mapping[int, int] = {}) -> Born:
         self.spawns += 1
-        return super().spawn(plan)
+        return super().spawn(plan, fds)
 
     def now(self) -> float:
         return self.spawns * self._takes_s

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from random import Random
 from typing import NamedTuple, TypeVar
 
@@ -156,7 +156,7 @@ class FakeKernel:
 
     # --- processes
 
-    def spawn(self, plan: Plan) -> Born:
+    def spawn(self, plan: Plan, fds: Mapping[int, int] = {}) -> Born:
         """Start a worker, unless that fails."""
         machine = self.machine
         machine.tick()
