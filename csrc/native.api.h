@@ -71,7 +71,11 @@ enum pidsup_step {
         PIDSUP_STEP_CGROUP,
         PIDSUP_STEP_FDS,
         PIDSUP_STEP_SETSID,
+        PIDSUP_STEP_SETPGID,
+        PIDSUP_STEP_FOREGROUND,
         PIDSUP_STEP_NICE,
+        PIDSUP_STEP_IOPRIO,
+        PIDSUP_STEP_OOM_SCORE_ADJ,
         PIDSUP_STEP_AFFINITY,
         PIDSUP_STEP_RLIMIT,
         PIDSUP_STEP_BOUNDING,
@@ -105,9 +109,12 @@ struct pidsup_plan {
         size_t n_fds;     /* at most 1024; nothing else survives the exec */
         int cgroup;       /* directory of a cgroup v2 to be born in, or -1 */
         int new_session;
-        int mask; /* umask, or -1 */
+        int foreground; /* lead a group; the foreground one if 0 is our terminal, tty_ioctl(4) */
+        int mask;       /* umask, or -1 */
         int set_nice;
         int nice;
+        int ioprio;                /* class and level as of ioprio_set(2), or -1 */
+        const char *oom_score_adj; /* in decimal, or NULL; written to /proc */
         const unsigned char *cpus; /* bit mask as of sched_setaffinity(2), or NULL */
         size_t cpus_bytes;
         const struct pidsup_rlimit *rlimits;

@@ -26,6 +26,7 @@
 #include <linux/capability.h>
 #include <sched.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -49,6 +50,7 @@ enum {
         LAST_SIGNAL = 64,
         SIGSET_BYTES = 8,
         WAIT_PIDFD = 3,        /* P_PIDFD */
+        IOPRIO_PROCESS = 1,    /* IOPRIO_WHO_PROCESS */
         RANGE_CLOEXEC = 1 << 2, /* CLOSE_RANGE_CLOEXEC */
         CAP_WORDS = 2,
 };
@@ -198,10 +200,41 @@ IN_CHILD static void join_cgroup(struct birth *birth, int cgroup)
         RAW(SYS_close, fd);
 }
 
+/* Lead a group, and tell the terminal if descriptor 0 is the one of our session.
+ * SIGTTOU, which a group in the background gets for that, is blocked. */
+IN_CHILD static void come_forward(struct birth *birth)
+{
+        int group;
+
+        check(birth, PIDSUP_STEP_SETPGID, RAW(SYS_setpgid, 0, 0));
+        if (RAW(SYS_ioctl, STDIN_FILENO, TIOCGPGRP, &group) < 0)
+                return;
+        group = (int)RAW(SYS_getpid);
+        check(birth, PIDSUP_STEP_FOREGROUND, RAW(SYS_ioctl, STDIN_FILENO, TIOCSPGRP, &group));
+}
+
+/* A child of vfork(2) has a score of its own, though the memory is the parent's. */
+IN_CHILD static void set_oom_score(struct birth *birth, const char *score)
+{
+        long fd = RAW(SYS_openat, AT_FDCWD, "/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+        size_t length = 0;
+
+        check(birth, PIDSUP_STEP_OOM_SCORE_ADJ, fd);
+        while (score[length])
+                length++;
+        check(birth, PIDSUP_STEP_OOM_SCORE_ADJ, RAW(SYS_write, fd, score, length));
+        RAW(SYS_close, fd);
+}
+
 IN_CHILD static void limit(struct birth *birth, const struct pidsup_plan *plan)
 {
         if (plan->set_nice)
                 check(birth, PIDSUP_STEP_NICE, RAW(SYS_setpriority, PRIO_PROCESS, 0, plan->nice));
+        if (plan->ioprio >= 0)
+                check(birth, PIDSUP_STEP_IOPRIO,
+                      RAW(SYS_ioprio_set, IOPRIO_PROCESS, 0, plan->ioprio));
+        if (plan->oom_score_adj)
+                set_oom_score(birth, plan->oom_score_adj);
         if (plan->cpus)
                 check(birth, PIDSUP_STEP_AFFINITY,
                       RAW(SYS_sched_setaffinity, 0, plan->cpus_bytes, plan->cpus));
@@ -342,6 +375,8 @@ IN_CHILD static void child(struct birth *birth)
         place_fds(birth, plan); /* under our limit of open files, not the worker's */
         if (plan->new_session)
                 check(birth, PIDSUP_STEP_SETSID, RAW(SYS_setsid));
+        if (plan->foreground)
+                come_forward(birth);
         if (plan->mask >= 0)
                 RAW(SYS_umask, plan->mask);
         limit(birth, plan);

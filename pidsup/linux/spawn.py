@@ -21,8 +21,10 @@ _STEPS = {
     for number, name in ffi.typeof("enum pidsup_step").elements.items()
 }
 RUNG_ANY, RUNG_CLONE3, RUNG_CLONE = 0, 1, 2  # enum pidsup_rung
-_ALL = (1 << 64) - 1  # capabilities; also the kernel's RLIM_INFINITY, which is -1 in Python
+EVERY_CAPABILITY = (1 << 64) - 1
+_INFINITY = (1 << 64) - 1  # RLIM_INFINITY, which is -1 in Python
 _NO_ID = (1 << 32) - 1  # to setresuid(2) it means "leave it"; what is larger wraps around to root
+_IOPRIO_CLASS_SHIFT = 13  # linux/ioprio.h
 _LISTEN_PID = "LISTEN_PID"
 _one_at_a_time = allocate_lock()  # see Plan.spawn
 
@@ -56,7 +58,7 @@ class Plan:
     Borrows the descriptors in *fds* and *cgroup*: they stay open while it is used.
     """
 
-    __slots__ = ("_alive", "_command", "_cwd", "_exclusive", "_plan", "_subjects")
+    __slots__ = ("_alive", "_command", "_cwd", "_exclusive", "_plan", "_subjects", "uid")
 
     def __init__(
         self,
@@ -66,14 +68,17 @@ class Plan:
         fds: Sequence[int] = (0, 1, 2),
         cwd: str | None = None,
         new_session: bool = True,
+        foreground: bool = False,
         umask: int | None = None,
         nice: int | None = None,
+        ioprio: tuple[int, int] | None = None,
+        oom_score_adj: int | None = None,
         cpus: Sequence[int] = (),
         rlimits: Sequence[tuple[int, int, int]] = (),
         groups: Sequence[int] | None = None,
         gid: int | None = None,
         uid: int | None = None,
-        bounding: int = _ALL,
+        bounding: int = EVERY_CAPABILITY,
         ambient: int = 0,
         no_new_privs: bool = False,
         cgroup: int = -1,
@@ -84,8 +89,10 @@ class Plan:
 
         *command* is looked up in the PATH of *environment* at each start, as
         execvp(3) does, but that a script without "#!" is not given to a shell.  The
-        child's descriptor i is a copy of fds[i], -1 leaves it closed.  *rlimits* are
-        (resource, soft, hard); *bounding* is the mask of capabilities that stay;
+        child's descriptor i is a copy of fds[i], -1 leaves it closed.  *foreground*, instead
+        of *new_session*, makes it lead a process group, the foreground one of its terminal if
+        it has that as 0.  *ioprio* is (class, level), ioprio_set(2); *rlimits* are (resource,
+        soft, hard), -1 for infinity; *bounding* is the mask of capabilities that stay;
         *listen_pid* adds LISTEN_PID with the child's own pid, sd_listen_fds(3).
         """
         if not command:
@@ -99,8 +106,11 @@ class Plan:
             "setuid": str(uid),
             "setgid": str(gid),
             "nice": str(nice),
+            "ioprio": None if ioprio is None else f"class {ioprio[0]}, level {ioprio[1]}",
+            "oom_score_adj": str(oom_score_adj),
             "affinity": ",".join(map(str, cpus)),
         }
+        self.uid = uid  #: whom the process will run as; None: as we do
         self._exclusive = listen_pid or uid is not None or gid is not None
         self._refuse_other_ids([uid, gid, *(groups or ())])
         plan = self._plan = ffi.new("struct pidsup_plan *")
@@ -119,15 +129,18 @@ class Plan:
         plan.fds = self._keep(ffi.new("int[]", list(fds)))
         plan.n_fds = len(fds)
         plan.cgroup = cgroup
-        plan.new_session = new_session
+        plan.new_session, plan.foreground = new_session and not foreground, foreground
         plan.mask = -1 if umask is None else umask
         plan.set_nice, plan.nice = nice is not None, nice or 0
+        plan.ioprio = -1 if ioprio is None else ioprio[0] << _IOPRIO_CLASS_SHIFT | ioprio[1]
+        if oom_score_adj is not None:
+            plan.oom_score_adj = self._string(str(oom_score_adj))
         if cpus:
             mask = sum(1 << cpu for cpu in set(cpus))
             size = (max(cpus) // 64 + 1) * 8  # sched_setaffinity(2) counts in words
             plan.cpus = self._keep(ffi.new("unsigned char[]", mask.to_bytes(size, "little")))
             plan.cpus_bytes = size
-        limits = [(which, soft & _ALL, hard & _ALL) for which, soft, hard in rlimits]
+        limits = [(which, soft & _INFINITY, hard & _INFINITY) for which, soft, hard in rlimits]
         plan.rlimits = self._keep(ffi.new("struct pidsup_rlimit[]", limits))
         plan.n_rlimits = len(rlimits)
         plan.groups = self._keep(ffi.new("uint32_t[]", list(groups or ())))

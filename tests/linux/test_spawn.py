@@ -9,6 +9,7 @@ import resource
 import signal
 from collections.abc import Callable
 from pathlib import Path
+from subprocess import PIPE, Popen, run
 
 import pytest
 
@@ -19,6 +20,7 @@ from tests.support import (
     descriptors,
     needs_linux,
     needs_root,
+    python,
     read_all,
     sh,
     signals_blocked,
@@ -175,6 +177,52 @@ def test_without_a_session_of_its_own_it_stays_in_ours(spawn: Spawn) -> None:
     assert (os.getsid(born.pid), os.getpgid(born.pid)) == (os.getsid(0), os.getpgid(0))
 
 
+# --- in a terminal
+
+#: Starts sh in a session that has the terminal, 0; sh tells its own and the terminal's group.
+IN_TERMINAL = """
+import fcntl, os, sys, termios
+from pidsup.linux.spawn import Plan
+os.setsid()
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+code = "import os; print(os.getpid(), os.getpgid(0), os.getsid(0), os.tcgetpgrp(0))"
+fds = (0, int(sys.argv[1]), 2)
+born = Plan([sys.executable, "-c", code], environment={}, fds=fds, foreground=True,
+            rung=int(sys.argv[2])).spawn()
+os.waitpid(born.pid, 0)
+print(os.getpid())
+"""
+
+
+def test_a_group_in_the_foreground_of_the_terminal(rung: int) -> None:
+    """^C reaches it and not us, and it may read; we stay the leader of the session."""
+    ours, terminal = os.openpty()
+    out, into = os.pipe()
+    code = python(IN_TERMINAL, str(into), str(rung))
+    with Popen(code, stdin=terminal, stdout=PIPE, pass_fds=[into]) as leader:
+        os.close(into)
+        os.close(terminal)
+        pid, group, session, foreground = map(int, read_all(out).split())
+        assert leader.stdout is not None
+        assert int(leader.stdout.read()) == session == leader.pid
+    os.close(out)
+    os.close(ours)
+    assert pid == group == foreground != session
+
+
+def test_a_foreground_group_needs_no_terminal(spawn: Spawn) -> None:
+    """It leads a group all the same; its stdin is a pipe here."""
+    born = spawn(foreground=True)
+    assert (os.getsid(born.pid), os.getpgid(born.pid)) == (os.getsid(0), born.pid)
+
+
+def test_a_foreground_group_needs_no_stdin(rung: int) -> None:
+    """A closed descriptor is no terminal."""
+    born = Plan(["true"], environment={}, fds=(), foreground=True, rung=rung).spawn()
+    assert os.waitpid(born.pid, 0)[1] == 0
+    os.close(born.pidfd)
+
+
 @pytest.mark.parametrize("umask", [0, 0o077, 0o777])
 def test_the_umask(spawn: Spawn, umask: int) -> None:
     """Zero is a value, too."""
@@ -196,6 +244,35 @@ def test_the_umask_is_inherited(spawn: Spawn) -> None:
 def test_the_nice_value(spawn: Spawn, nice: int) -> None:
     """It is set, not added."""
     assert os.getpriority(os.PRIO_PROCESS, spawn(nice=nice).pid) == nice
+
+
+@pytest.mark.parametrize(("ioprio", "word"), [((2, 7), "best-effort: prio 7"), ((3, 0), "idle")])
+def test_the_io_priority(spawn: Spawn, ioprio: tuple[int, int], word: str) -> None:
+    """As ionice(1) sees it."""
+    born = spawn(ioprio=ioprio)
+    seen = run(["ionice", "-p", str(born.pid)], stdout=PIPE, check=True, timeout=LIMIT_S)
+    assert seen.stdout.decode() == word + "\n"
+
+
+@pytest.mark.parametrize("score", [1000, 0])
+def test_the_oom_score_is_the_childs_alone(spawn: Spawn, score: int) -> None:
+    """It shares our memory when it is set, and we would be killed with it."""
+    ours = Path("/proc/self/oom_score_adj")
+    before = ours.read_text()
+    ours.write_text("100")
+    try:
+        born = spawn(oom_score_adj=score)
+        assert ours.read_text() == "100\n"
+    finally:
+        ours.write_text(before)
+    assert Path(f"/proc/{born.pid}/oom_score_adj").read_text() == f"{score}\n"
+
+
+@needs_root
+def test_the_oom_score_is_set_while_it_is_still_allowed(spawn: Spawn) -> None:
+    """After the change of user /proc/self is still root's, and lowering it is root's right."""
+    born = spawn(oom_score_adj=500, uid=NOBODY)
+    assert Path(f"/proc/{born.pid}/oom_score_adj").read_text() == "500\n"
 
 
 def test_the_affinity(spawn: Spawn) -> None:

@@ -42,6 +42,16 @@ def failure(spawn: Spawn, **attributes: object) -> SpawnError:
         ({"cwd": "/nope"}, errno.ENOENT, "chdir '/nope': No such file or directory"),
         ({"cwd": "/etc/passwd"}, errno.ENOTDIR, "chdir '/etc/passwd': Not a directory"),
         ({"cwd": ""}, errno.ENOENT, "chdir '': No such file or directory"),
+        (
+            {"ioprio": (4, 0)},
+            errno.EINVAL,
+            "ioprio 'class 4, level 0': Invalid argument",
+        ),
+        (
+            {"oom_score_adj": 1001},
+            errno.EINVAL,
+            "oom_score_adj '1001': Invalid argument",
+        ),
         ({"cpus": [4095]}, errno.EINVAL, "affinity '4095': Invalid argument"),
         ({"rlimits": [(999, 0, 0)]}, errno.EINVAL, "rlimit: Invalid argument"),
         (
@@ -120,6 +130,8 @@ def test_what_an_ordinary_user_may_not_do_is_named(rung: int) -> None:
         ({"gid": 0}, "1 setgid '0': Operation not permitted"),
         ({"groups": []}, "1 setgroups: Operation not permitted"),
         ({"nice": -5}, "13 nice '-5': Permission denied"),
+        ({"ioprio": (1, 0)}, "1 ioprio 'class 1, level 0': Operation not permitted"),
+        ({"oom_score_adj": -1000}, "13 oom_score_adj '-1000': Permission denied"),
         ({"rlimits": [(resource.RLIMIT_NOFILE, 1, 1 << 30)]}, "1 rlimit: Operation not permitted"),
         ({"bounding": 0}, "1 bounding: Operation not permitted"),
         ({"ambient": 1 << NET_RAW}, "1 ambient: Operation not permitted"),
@@ -138,6 +150,36 @@ def test_the_rights_of_the_worker_decide_about_its_directory(spawn: Spawn, tmp_p
     private.mkdir(mode=0o700)
     error = failure(spawn, uid=65534, gid=65534, groups=[], cwd=str(private))
     assert str(error) == f"chdir '{private}': Permission denied"
+
+
+WITHOUT_PROC = """
+import os, sys
+from pidsup.linux.spawn import Plan, SpawnError
+os.chroot(sys.argv[1])
+os.chdir("/")
+try:
+    Plan(["true"], environment={}, oom_score_adj=0, rung=int(sys.argv[2])).spawn()
+except SpawnError as error:
+    print(error)
+"""
+
+
+@needs_root
+def test_without_proc_there_is_no_oom_score_to_set(rung: int, tmp_path: Path) -> None:
+    """It is not left out in silence."""
+    done = run(
+        python(WITHOUT_PROC, str(tmp_path), str(rung)), stdout=PIPE, check=True, timeout=LIMIT_S
+    )
+    assert done.stdout == b"oom_score_adj '0': No such file or directory\n"
+
+
+def test_a_leader_of_a_session_elsewhere_cannot_take_the_terminal(rung: int) -> None:
+    """It is ours, though not our session's: none of its business, and no error."""
+    ours, terminal = os.openpty()
+    born = Plan(["true"], environment={}, fds=(terminal,), foreground=True, rung=rung).spawn()
+    assert os.waitpid(born.pid, 0)[1] == 0
+    for fd in (ours, terminal, born.pidfd):
+        os.close(fd)
 
 
 # --- PATH
