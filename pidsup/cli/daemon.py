@@ -17,10 +17,12 @@ from pidsup.kernel import LINUX
 from pidsup.linux.limits import raise_open_files
 from pidsup.log import StderrLog, die
 from pidsup.loop.loop import EpollLoop
+from pidsup.output.outputs import Outputs
 from pidsup.supervisor.myself import become_supervisor
 from pidsup.supervisor.supervisor import Supervisor
 from pidsup.supervisor.table import identity
 from pidsup.watcher.plan import surroundings
+from pidsup.watcher.sockets import Listeners
 
 
 def serve(expanded: bytes) -> int:
@@ -30,11 +32,17 @@ def serve(expanded: bytes) -> int:
     log = StderrLog(loop, LINUX)
     loop.on_error = log.bug
     try:
-        directory = RuntimeDirectory(settings.name)
+        directory = RuntimeDirectory(settings.name, public=any(settings.access))
     except (AlreadyRunning, OSError) as error:
         return die(f"cannot run {settings.name!r}: {error}", FAILURE)
+    try:
+        listeners = Listeners(settings.sockets)
+    except (LookupError, OSError) as error:
+        directory.close()
+        return die(str(error), FAILURE)
 
     become_supervisor()
+    outputs = Outputs(loop, log, console_format=settings.console_format)
     null_fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     codes: list[int] = []
 
@@ -47,7 +55,9 @@ def serve(expanded: bytes) -> int:
         loop=loop,
         kernel=LINUX,
         log=log,
-        surroundings=surroundings(null_fd, raise_open_files()),
+        surroundings=surroundings(null_fd, raise_open_files(), listeners.fds),
+        listeners=listeners,
+        outputs=outputs,
         identity=identity(),
         on_end=end,
     )
@@ -62,6 +72,8 @@ def serve(expanded: bytes) -> int:
     server.close()
     directory.close()
     supervisor.close()
+    outputs.close()
+    listeners.close()
     log.close()
     loop.close()
     os.close(null_fd)

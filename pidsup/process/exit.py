@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from pidsup.kernel import Exit
@@ -22,6 +23,7 @@ class ExitReport(NamedTuple):
     system_s: float
     ran_s: float
     asked_for: bool
+    last_lines: Sequence[str] = ()  #: of its output, if it failed
 
     @property
     def signal(self) -> str | None:
@@ -35,9 +37,11 @@ class ExitReport(NamedTuple):
         return "ended in an unknown way" if self.code is None else f"exited with {self.code}"
 
 
-def report(ended: Exit, *, ran_s: float = 0.0, asked_for: bool = False) -> ExitReport:
+def report(
+    ended: Exit, *, ran_s: float = 0.0, asked_for: bool = False, last_lines: Sequence[str] = ()
+) -> ExitReport:
     """Make the report of what the kernel says."""
-    return ExitReport(*ended, ran_s, asked_for)
+    return ExitReport(*ended, ran_s, asked_for, last_lines)
 
 
 def ending(ended: Exit) -> Ending:

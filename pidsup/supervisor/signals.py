@@ -8,7 +8,16 @@ from __future__ import annotations
 
 import signal
 
-QUIT = frozenset({signal.SIGTERM, signal.SIGINT})
+#: RTMIN+3 is how a container manager asks pid 1 to halt, systemd(1).
+QUIT = frozenset({signal.SIGTERM, signal.SIGINT, signal.SIGQUIT, signal.SIGRTMIN + 3})
 #: Heard before all else.  SIGCHLD is not among them: it only means "look for orphans".
-URGENT = QUIT | {signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
+URGENT = QUIT | {
+    signal.SIGHUP,
+    signal.SIGUSR1,
+    signal.SIGUSR2,
+    signal.SIGWINCH,
+    signal.SIGPWR,
+    signal.SIGALRM,
+    *range(signal.SIGRTMIN, signal.SIGRTMAX + 1),
+}
 TAKEN = URGENT | {signal.SIGCHLD}

@@ -17,6 +17,7 @@ from pidsup.linux.signalfd import SignalInfo
 from pidsup.log import Log
 from pidsup.loop.loop import Loop
 from pidsup.loop.sources import SIGNALS, Sources, add_urgent_reader
+from pidsup.output.outputs import Outputs
 from pidsup.policy.lifecycle import State
 from pidsup.policy.order import start_order
 from pidsup.policy.restart import GiveUpAction
@@ -25,11 +26,13 @@ from pidsup.process.exit import report, signal_name
 from pidsup.process.orphans import Orphans
 from pidsup.process.spawner import Spawner
 from pidsup.supervisor.changes import Actor, Change, Changes, Goal, Task, TaskState
+from pidsup.supervisor.leftovers import Leftovers
 from pidsup.supervisor.selectors import Selection, select
 from pidsup.supervisor.signals import QUIT, URGENT
 from pidsup.supervisor.table import Identity, Table
 from pidsup.watcher.plan import Surroundings
 from pidsup.watcher.slot import Slot
+from pidsup.watcher.sockets import Listeners
 from pidsup.watcher.watcher import Shared, Watcher
 
 #: A slot that is there, or whose failure has nothing to do with a scaling.
@@ -39,7 +42,7 @@ _TRIED = frozenset({State.READY, State.BACKOFF, State.FAILED, State.COMPLETED})
 class Supervisor:
     """Keeps the configured watchers as wanted.
 
-    Owns sources, signalfd, table and watchers; borrows loop, kernel and log.
+    Owns sources, signalfd, table and watchers; borrows the rest.
     """
 
     def __init__(
@@ -50,11 +53,16 @@ class Supervisor:
         kernel: Kernel,
         log: Log,
         surroundings: Surroundings,
+        listeners: Listeners,
+        outputs: Outputs,
         identity: Identity,
         on_end: Callable[[int], object],
     ) -> None:
         """Set up without starting anything; *on_end* hears the exit code once all is down."""
         self.name = config.name
+        self.files = config.files
+        self.listeners = listeners
+        self.outputs = outputs
         self.kernel = kernel
         self.loop = loop
         self.log = log
@@ -73,7 +81,7 @@ class Supervisor:
         )
         self._cleaning: dict[Slot, None] = {}  # those that wait for their trees
         self._table = Table(kernel, identity)
-        shared = Shared(kernel, loop, spawner, log, surroundings)
+        shared = Shared(kernel, loop, spawner, log, surroundings, outputs)
         specs = {watcher.name: watcher for watcher in config.watchers}
         after = {watcher.name: watcher.after for watcher in config.watchers}
         #: In start order.
@@ -88,6 +96,9 @@ class Supervisor:
         self._ordered = any(after.values())
         self._looking = False
         self._quit_asked = self._in_a_hurry = False
+        self._leftovers = Leftovers(
+            kernel, loop, log, timeout_s=config.orphan_timeout_s, on_timeout=self._look_later
+        )
 
     def begin(self) -> None:
         """Start what starts by itself."""
@@ -147,6 +158,8 @@ class Supervisor:
             target = watcher.workers + by if workers is None else workers
             if not 0 <= target <= 100_000:
                 raise Invalid("workers", f"{watcher.spec.name} cannot have {target} workers")
+            if target > 1 and watcher.spec.singleton:
+                raise Invalid("workers", f"{watcher.spec.name} is a singleton: one worker at most")
             targets.append((watcher, target))
         tasks = []
         for watcher, target in targets:
@@ -251,8 +264,17 @@ class Supervisor:
         if slot.written is not slot.state and watcher.slots.get(slot.index) is slot:
             self._record(watcher, slot)
         self.changes.review(slot)
+        if watcher.spec.critical and not self.shutting_down:
+            self._end_with(watcher)
         if self._ordered or self.shutting_down:
             self._look_later()
+
+    def _end_with(self, watcher: Watcher) -> None:
+        """Shut down if a critical watcher has ended for good."""
+        code = watcher.exit_code()
+        if code is not None:
+            self.log.info("critical watcher has ended", watcher=watcher.spec.name, code=code)
+            self.shutdown(self.myself(), code=code)
 
     def _record(self, watcher: Watcher, slot: Slot) -> None:
         try:
@@ -315,10 +337,23 @@ class Supervisor:
 
     def _signalled(self) -> None:
         for info in self.kernel.read_signals(self._signal_fd):
+            if self._forward(info.signo):
+                continue
             if info.signo in QUIT:
                 self._quit(info)
-            else:
+            elif info.signo != signal.SIGWINCH:
                 self.log.warning("signal ignored", signal=signal_name(info.signo), pid=info.pid)
+
+    def _forward(self, signo: int) -> bool:
+        """Pass a signal on to the workers that want it; True if a watcher does."""
+        wanting = [w for w in self.watchers.values() if signo in w.spec.forward_signals]
+        for watcher in wanting:
+            for slot in watcher.slots.values():
+                try:
+                    slot.send(signo, Whom.MAIN)
+                except OSError as error:
+                    self.log.error("cannot signal worker", slot=slot.name, why=error.strerror)
+        return bool(wanting)
 
     def _quit(self, info: SignalInfo) -> None:
         """Shut down; from the second signal on, in a hurry."""
@@ -334,6 +369,7 @@ class Supervisor:
         self._orphans.look()
 
     def _orphan_reaped(self, pid: int, ended: Exit) -> None:
+        self._leftovers.forget(pid)
         self.log.info("orphan reaped", pid=pid, how=report(ended))
 
     def _no_orphans(self) -> None:
@@ -348,44 +384,17 @@ class Supervisor:
     def _end_if_down(self) -> None:
         if not self.shutting_down or self._on_end is None:
             return
-        if all(watcher.is_at_rest() for watcher in self.watchers.values()) and self._is_alone():
+        if not all(watcher.is_at_rest() for watcher in self.watchers.values()):
+            return
+        if self._leftovers.end(in_a_hurry=self._in_a_hurry):
             on_end, self._on_end = self._on_end, None
             on_end(self.exit_code)
-
-    def _is_alone(self) -> bool:
-        """Tell whether nothing is left that workers had left behind; kill what is.
-
-        It has outlived its worker unseen, in a session of its own, and is our child since.
-        """
-        alone = True
-        for pid in self.kernel.adopted():
-            alone = self._kill_left_behind(pid) and alone
-        return alone
-
-    def _kill_left_behind(self, pid: int) -> bool:
-        """Kill an orphan; True if there is nothing to wait for."""
-        try:
-            pidfd = self.kernel.pidfd_open(pid)
-        except OSError:
-            return True  # it has just been reaped, or cannot be pinned
-        try:
-            # Ours to reap, so the number is still its own.
-            if pid in self.kernel.adopted() and not self.kernel.is_zombie(pid):
-                self.log.warning("killing what was left behind", pid=pid)
-                self.kernel.signal(pidfd, signal.SIGKILL)
-        except PermissionError as error:
-            self.log.error("left behind", pid=pid, why=error.strerror)
-            return True
-        except ProcessLookupError:
-            return True
-        finally:
-            self.kernel.close(pidfd)
-        return self._in_a_hurry  # else it is heard of when it has been reaped
 
     def close(self) -> None:
         """Give up what it owns, once all is down."""
         for watcher in self.watchers.values():
             watcher.close()
+        self._leftovers.close()
         self._table.close()
         for fd in (self._signal_fd, self._sigchld_fd):
             self.loop.remove_reader(fd)

@@ -5,12 +5,14 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
-from pidsup.config.model import WatcherSpec
+from pidsup.config.expand import fill, names_in
+from pidsup.config.model import Attributes, WatcherSpec
 from pidsup.kernel import Plan
 from pidsup.linux.limits import OPEN_FILES
+from pidsup.linux.spawn import DEFAULT_PATH, EVERY_CAPABILITY
 
 #: What belongs to the supervisor's own place under systemd; a worker would take
 #: it for its own: sd_notify(3), sd_listen_fds(3), systemd.exec(5).
@@ -19,49 +21,134 @@ PROTOCOL_VARIABLES = frozenset(
     "MAINPIDFDID MANAGERPIDFDID SYSTEMD_EXEC_PID INVOCATION_ID JOURNAL_STREAM FDSTORE "
     "CREDENTIALS_DIRECTORY MEMORY_PRESSURE_WATCH MEMORY_PRESSURE_WRITE".split()
 )
+_FIRST_SOCKET = 3  # SD_LISTEN_FDS_START, sd_listen_fds(3)
+_OUT, _ERR = 1, 2
 
 
 class Surroundings(NamedTuple):
     """What the supervisor itself has, and its workers inherit or get back."""
 
-    environment: Mapping[str, str]
+    environment: Mapping[str, str]  #: its own, all of it
     null_fd: int  #: /dev/null, open for reading and writing; borrowed
     open_files: tuple[int, int]  #: soft and hard limit before the supervisor raised its own
+    listeners: Mapping[str, int] = {}  #: the descriptor of each socket; borrowed
 
 
-def surroundings(null_fd: int, open_files: tuple[int, int]) -> Surroundings:
+def surroundings(
+    null_fd: int, open_files: tuple[int, int], listeners: Mapping[str, int]
+) -> Surroundings:
     """Take them from this process."""
-    environment = {k: v for k, v in os.environ.items() if k not in PROTOCOL_VARIABLES}
-    return Surroundings(environment, null_fd, open_files)
+    return Surroundings(dict(os.environ), null_fd, open_files, listeners)
 
 
-def make_plan(spec: WatcherSpec, around: Surroundings) -> Plan:
+def is_per_slot(spec: WatcherSpec) -> bool:
+    """Tell whether each slot needs a plan of its own: {slot} stands in what a plan holds."""
+    return "slot" in names_in(_texts(spec))
+
+
+def make_plan(spec: WatcherSpec, around: Surroundings, values: Mapping[str, str]) -> Plan:
     """Prepare the start of this watcher's workers.
 
-    LookupError when the user or group does not exist (now).
+    *values* fill the placeholders watcher, generation and slot.  Output that needs a pipe
+    goes nowhere: each start brings its own.  LookupError when there is no such user, group
+    or variable (now).
     """
-    environment = dict(around.environment)
-    uid = gid = groups = None
-    if spec.attributes.user is not None:
-        uid, gid, groups = _user(spec.attributes.user, environment)
-    if spec.attributes.group is not None:
-        gid = _gid(spec.attributes.group)
-        groups = [] if groups is None else groups
-    environment.update(spec.environment)
+    attributes = spec.attributes
+    values = {**values, **_socket_numbers(spec), **_variables(spec, around)}
+    environment = _inherited(spec, around)
+    uid, gid, groups = _credentials(attributes, environment)
+    environment.update({name: fill(text, values) for name, text in spec.environment.items()})
+    if spec.sockets:
+        environment["LISTEN_FDS"] = str(len(spec.sockets))
+        environment["LISTEN_FDNAMES"] = ":".join(spec.sockets)
+    directory = attributes.working_directory
     return Plan(
-        spec.command,
+        [fill(word, values) for word in spec.command],
         environment=environment,
-        fds=(
-            around.null_fd,
-            around.null_fd if spec.output.stdout == "null" else 1,
-            around.null_fd if spec.output.stderr == "null" else 2,
-        ),
-        cwd=spec.attributes.working_directory,
-        rlimits=[(OPEN_FILES, *around.open_files)],
+        fds=_descriptors(spec, around),
+        listen_pid=bool(spec.sockets),
+        cwd=None if directory is None else fill(directory, values),
+        umask=attributes.umask,
+        nice=attributes.nice,
+        ioprio=_io_priority(attributes),
+        oom_score_adj=attributes.oom_score_adjust,
+        cpus=attributes.cpus,
+        rlimits=_limits(attributes, around),
         uid=uid,
         gid=gid,
-        groups=groups if os.geteuid() == 0 else None,
+        groups=groups,
+        bounding=EVERY_CAPABILITY if attributes.bounding is None else attributes.bounding,
+        ambient=attributes.ambient,
+        no_new_privs=attributes.no_new_privs,
     )
+
+
+# --- placeholders
+
+
+def _texts(spec: WatcherSpec) -> Iterator[str]:
+    """Yield what a plan holds and placeholders may stand in."""
+    yield from spec.command
+    yield from spec.environment.values()
+    yield spec.attributes.working_directory or ""
+
+
+def _socket_numbers(spec: WatcherSpec) -> dict[str, str]:
+    numbers = {f"sockets.{name}": str(_FIRST_SOCKET + n) for n, name in enumerate(spec.sockets)}
+    if spec.stdin_socket is not None:
+        numbers.setdefault(f"sockets.{spec.stdin_socket}", "0")
+    return numbers
+
+
+def _variables(spec: WatcherSpec, around: Surroundings) -> dict[str, str]:
+    """Return the values of the supervisor's variables that are named, "env.HOME"."""
+    wanted = [name for name in names_in(_texts(spec)) if name.startswith("env.")]
+    try:
+        return {name: around.environment[name.removeprefix("env.")] for name in wanted}
+    except KeyError as error:
+        name = error.args[0]
+        raise LookupError(
+            f"placeholder {{env.{name}}}: the supervisor has no variable {name!r}"
+        ) from None
+
+
+def _inherited(spec: WatcherSpec, around: Surroundings) -> dict[str, str]:
+    if not spec.inherit_environment:
+        return {"PATH": DEFAULT_PATH}
+    return {k: v for k, v in around.environment.items() if k not in PROTOCOL_VARIABLES}
+
+
+# --- descriptors
+
+
+def _descriptors(spec: WatcherSpec, around: Surroundings) -> list[int]:
+    stdin = around.null_fd if spec.stdin_socket is None else around.listeners[spec.stdin_socket]
+    stdout = _OUT if spec.output.stdout == "inherit" else around.null_fd
+    stderr = _ERR if spec.output.stderr == "inherit" else around.null_fd
+    if spec.output.stderr == "stdout":
+        stderr = stdout
+    return [stdin, stdout, stderr, *(around.listeners[name] for name in spec.sockets)]
+
+
+# --- who it is
+
+
+def _credentials(
+    attributes: Attributes, environment: dict[str, str]
+) -> tuple[int | None, int | None, list[int] | None]:
+    """Return uid, gid and groups, None to leave them; set the variables of the user."""
+    uid = gid = groups = None
+    if attributes.user is not None:
+        uid, gid, groups = _user(attributes.user, environment)
+    if attributes.group is not None:
+        gid = _gid(attributes.group)
+        groups = [] if groups is None else groups
+    if os.geteuid() != 0:  # of its own user the supervisor has the groups already
+        groups = None
+    if attributes.supplementary_groups:
+        groups = os.getgroups() if groups is None else groups
+        groups = [*groups, *map(_gid, attributes.supplementary_groups)]
+    return uid, gid, groups
 
 
 def _user(user: str, environment: dict[str, str]) -> tuple[int, int, list[int]]:
@@ -85,3 +172,18 @@ def _gid(group: str) -> int:
         return grp.getgrnam(group).gr_gid
     except KeyError:
         raise LookupError(f"group {group!r}: there is no such group") from None
+
+
+# --- what it may use
+
+
+def _limits(attributes: Attributes, around: Surroundings) -> list[tuple[int, int, int]]:
+    limits = {OPEN_FILES: around.open_files}
+    limits.update((which, (soft, hard)) for which, soft, hard in attributes.rlimits)
+    return [(which, *both) for which, both in limits.items()]
+
+
+def _io_priority(attributes: Attributes) -> tuple[int, int] | None:
+    if attributes.io_class is None:
+        return None
+    return attributes.io_class, attributes.io_priority

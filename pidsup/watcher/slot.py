@@ -11,9 +11,10 @@ from signal import SIGCONT, SIGKILL
 from typing import Protocol
 
 from pidsup.config.model import WatcherSpec
-from pidsup.kernel import Kernel, Plan
+from pidsup.kernel import Exit, Kernel, Plan
 from pidsup.log import Log
 from pidsup.loop.loop import Handle, Loop
+from pidsup.output.outputs import SlotOutput
 from pidsup.policy import restart
 from pidsup.policy.lifecycle import Action, Event, State, step
 from pidsup.policy.restart import Again, Ending, Finished, GiveUp, Later, Verdict
@@ -21,6 +22,8 @@ from pidsup.policy.stopping import KILL_CHECK_S, PATIENT_LOOKS, clean_check_s
 from pidsup.process.child import Child, Whom
 from pidsup.process.exit import ExitReport, ending, report, signal_name
 from pidsup.process.spawner import Request, Spawner
+
+LAST_LINES = 5  #: of a worker that failed, kept in its report
 
 
 class Owner(Protocol):
@@ -31,9 +34,13 @@ class Owner(Protocol):
     loop: Loop
     spawner: Spawner
     log: Log
+    generation: int
 
-    def plan(self) -> Plan:
+    def plan(self, slot: Slot) -> Plan:
         """Return the plan for a start; OSError or LookupError if there is none now."""
+
+    def open_output(self, slot: Slot) -> SlotOutput:
+        """Return what takes the output of the slot's workers; the slot owns it."""
 
     def wants(self, slot: Slot) -> bool:
         """Tell whether the slot is to have a worker."""
@@ -55,7 +62,10 @@ class Owner(Protocol):
 
 
 class Slot:
-    """A place for a worker.  Owns the worker's Child, which owns its pidfd."""
+    """A place for a worker.
+
+    Owns the worker's Child, which owns its pidfd, and the output that all its workers share.
+    """
 
     __slots__ = (
         "_attempt",
@@ -70,10 +80,13 @@ class Slot:
         "_why",
         "child",
         "due_at",
+        "generation",
         "index",
         "last_exit",
         "name",
         "not_before",
+        "output",
+        "own_plan",
         "record",
         "restarts",
         "running",
@@ -93,6 +106,9 @@ class Slot:
         self.not_before = 0.0  #: a worker started earlier is to be replaced
         self.child: Child | None = None
         self.serial = 0  #: of the current or last worker, web:3#41
+        self.generation = owner.generation  #: of what that worker was started from
+        self.own_plan: Plan | None = None  #: where the slots of a watcher differ
+        self.output: SlotOutput | None = None  #: from the first start on
         self.restarts = 0  #: starts that nobody asked for
         self.last_exit: ExitReport | None = None
         self._why: object = ""
@@ -117,6 +133,12 @@ class Slot:
     def reason(self) -> str:
         """Say why it is where it is, for people; worded only when somebody asks."""
         return str(self._why)
+
+    def close(self) -> None:
+        """Give up the output."""
+        if self.output is not None:
+            self.output.close()
+            self.output = None
 
     # --- events in
 
@@ -155,8 +177,11 @@ class Slot:
     # Requester, for the spawner
 
     def prepare(self) -> tuple[Plan, Mapping[int, int]]:
-        """Return the plan to start from, and the descriptors of this start."""
-        return self._owner.plan(), {}
+        """Return the plan to start from, and the pipes of this slot."""
+        plan = self._owner.plan(self)
+        if self.output is None:
+            self.output = self._owner.open_output(self)
+        return plan, self.output.fds(plan.uid)
 
     def spawned(self, child: Child) -> None:
         """Take the child over."""
@@ -164,6 +189,9 @@ class Slot:
         self.child = child
         self.written = None  # the table has yet to name this worker
         self.serial = self._owner.next_serial()
+        self.generation = self._owner.generation
+        if self.output is not None:
+            self.output.begin(self.serial)
         self._why = ""
         try:
             self.handle(Event.SPAWNED)
@@ -185,7 +213,9 @@ class Slot:
         assert child is not None and child.exit is not None and child.ended_at is not None  # noqa: S101, PT018  whoever calls this has just reaped it
         asked_for = self.state is not State.READY
         ran_s = child.ended_at - child.started_at
-        self.last_exit = report(child.exit, ran_s=ran_s, asked_for=asked_for)
+        self.last_exit = report(
+            child.exit, ran_s=ran_s, asked_for=asked_for, last_lines=self._last_lines(child.exit)
+        )
         self._why = self.last_exit
         self._verdict = None
         if asked_for:
@@ -196,6 +226,13 @@ class Slot:
             self._decide(ending(child.exit), ran_s=ran_s)
             self._log_end("worker ended", pid=child.pid, how=self._why, ran_s=ran_s)
         self.handle(Event.EXITED)
+
+    def _last_lines(self, ended: Exit) -> list[str]:
+        """Take what the worker has written to the end; return the last of it if it failed."""
+        if self.output is None:
+            return []
+        self.output.ended()
+        return [] if ending(ended) is Ending.CLEAN else self.output.last_lines(LAST_LINES)
 
     def _decide(self, how: Ending, ran_s: float | None) -> None:
         owner = self._owner

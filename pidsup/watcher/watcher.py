@@ -14,13 +14,15 @@ from pidsup.config.model import WatcherSpec
 from pidsup.kernel import Kernel, Plan
 from pidsup.log import Log
 from pidsup.loop.loop import Handle, Loop
+from pidsup.output.outputs import Outputs, SlotOutput
 from pidsup.policy.lifecycle import Event, State
 from pidsup.process.spawner import Spawner
-from pidsup.watcher.plan import Surroundings, make_plan
+from pidsup.watcher.plan import Surroundings, is_per_slot, make_plan
 from pidsup.watcher.slot import Slot
 
 #: Down for good: nothing but a command changes it.
 AT_REST = frozenset({State.STOPPED, State.FAILED, State.COMPLETED})
+_ENDED = frozenset({State.FAILED, State.COMPLETED})
 _STARTABLE = frozenset({State.STOPPED, State.WAITING})
 _STOPPABLE = frozenset({State.WAITING, State.STARTING, State.READY, State.BACKOFF})
 _LIVE = frozenset({State.STARTING, State.READY})
@@ -35,6 +37,7 @@ class Shared(NamedTuple):
     spawner: Spawner
     log: Log
     surroundings: Surroundings
+    outputs: Outputs
 
 
 class Superior(Protocol):
@@ -68,13 +71,15 @@ class Watcher:
     def __init__(self, spec: WatcherSpec, shared: Shared, superior: Superior) -> None:
         """Start out wanting nothing."""
         self.spec = spec
-        self.kernel, self.loop, self.spawner, self.log, self._around = shared
+        self.kernel, self.loop, self.spawner, self.log, self._around, self._outputs = shared
+        self.generation = 1  #: of the spec
         self.running = False  #: wanted
         self.workers = spec.workers  #: wanted
         self.slots: dict[int, Slot] = {}
         self.counts: Counter[State] = Counter()  #: slots in each state
         self._superior = superior
         self._plan: Plan | None = None
+        self._per_slot = is_per_slot(spec)
         self._serial = 0
         self._next_start_at = 0.0
         self._warmup: Handle | None = None
@@ -157,6 +162,19 @@ class Watcher:
             return False
         return self.running if slot.running is None else slot.running
 
+    def exit_code(self) -> int | None:
+        """Return the code of a watcher that has ended for good, None while it has not.
+
+        That of the first slot that failed, else of the first whose code is not 0; as a
+        shell has it, 128 and the signal's number for one that was killed.
+        """
+        wanted = [slot for slot in self.slots.values() if self.wants(slot)]
+        if not wanted or any(slot.state not in _ENDED for slot in wanted):
+            return None
+        failed = [_code(slot) or 1 for slot in wanted if slot.state is State.FAILED]
+        others = [code for slot in wanted if (code := _code(slot))]
+        return (failed or others or [0])[0]
+
     # --- reconciling
 
     def waits_for(self) -> str:
@@ -232,15 +250,39 @@ class Watcher:
         if self.slots.get(slot.index) is slot:
             del self.slots[slot.index]
             self.counts[slot.state] -= 1
+            slot.close()
             self._superior.slot_dropped(self, slot)
 
     # --- Owner, for the slots
 
-    def plan(self) -> Plan:
-        """Return the plan, prepared with the first start that succeeds in it."""
+    def plan(self, slot: Slot) -> Plan:
+        """Return the plan, prepared with the first start that succeeds in it.
+
+        One for all slots, unless something in it names the slot.
+        """
+        if self._per_slot:
+            slot.own_plan = slot.own_plan or self._make_plan(slot)
+            return slot.own_plan
         if self._plan is None:
-            self._plan = make_plan(self.spec, self._around)
+            self._plan = self._make_plan(slot)
         return self._plan
+
+    def _make_plan(self, slot: Slot) -> Plan:
+        return make_plan(self.spec, self._around, self._values(slot))
+
+    def _values(self, slot: Slot) -> dict[str, str]:
+        """Return what the placeholders of a slot stand for, but for sockets and variables."""
+        return {
+            "watcher": self.spec.name,
+            "slot": str(slot.index),
+            "generation": str(self.generation),
+        }
+
+    def open_output(self, slot: Slot) -> SlotOutput:
+        """Open it."""
+        values = self._values(slot)
+        values.update((f"env.{name}", value) for name, value in self._around.environment.items())
+        return self._outputs.open(self.spec.output, slot=slot.name, values=values)
 
     def next_serial(self) -> int:
         """Count the workers."""
@@ -267,7 +309,19 @@ class Watcher:
         self._superior.gave_up(self, slot)
 
     def close(self) -> None:
-        """Drop the timer."""
+        """Drop the timer, and the outputs."""
+        for slot in self.slots.values():
+            slot.close()
         if self._warmup is not None:
             self._warmup.cancel()
             self._warmup = None
+
+
+def _code(slot: Slot) -> int:
+    """Return what a shell would say of the slot's last worker; 1 if it could not be started."""
+    last = slot.last_exit
+    if last is None:
+        return 1
+    if last.signo is not None:
+        return 128 + last.signo
+    return 1 if last.code is None else last.code

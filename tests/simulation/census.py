@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from signal import SIGCHLD, SIGKILL
+from signal import SIGCHLD, SIGKILL, SIGTERM
 
 from pidsup.loop.loop import EpollLoop
 from pidsup.policy.lifecycle import State
@@ -52,7 +52,7 @@ class Census:
                     self._kernel.violations.append(f"{main} was meant, {target} gets {signo}")
                 return
         orphan = target in self._kernel.machine.supervisor.children
-        if not (orphan and signo == SIGKILL and self._all_is_down()):
+        if not (orphan and signo in (SIGTERM, SIGKILL) and self._all_is_down()):
             self._kernel.violations.append(f"nobody's descriptor {fd} sends {signo} to {target}")
 
     def _all_is_down(self) -> bool:

@@ -80,6 +80,9 @@ class Inspector:
             raise Violation("; ".join(kernel.violations))
         self._look_at_fds(self.census.look())
         timers = self._clients.timers()
+        patience = views.patience(self._supervisor)
+        if patience is not None:
+            timers.append(patience)
         awaited = views.awaited(self._supervisor, self._loop)
         for watcher in self._supervisor.watchers.values():
             self._look_at_watcher(watcher, timers)

@@ -61,6 +61,13 @@ def warmup(watcher: Watcher) -> TimerHandle | None:
     return handle
 
 
+def patience(supervisor: Supervisor) -> TimerHandle | None:
+    """Return the timer of what was left behind."""
+    handle = supervisor._leftovers._timer
+    assert handle is None or isinstance(handle, TimerHandle)
+    return handle
+
+
 def progress(slot: Slot) -> tuple[int, int]:
     """Return the step of the stop plan and the attempts at killing or cleaning."""
     return slot._step, slot._attempt

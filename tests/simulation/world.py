@@ -10,8 +10,10 @@ from __future__ import annotations
 from random import Random
 from signal import SIGHUP, SIGINT, SIGKILL, SIGSEGV, SIGSTOP, SIGTERM
 
+from pidsup.output.outputs import Outputs
 from pidsup.supervisor.table import Identity
 from pidsup.watcher.plan import Surroundings
+from pidsup.watcher.sockets import Listeners
 from tests.simulation import settings, views
 from tests.simulation.clients import Clients
 from tests.simulation.doubles import (
@@ -57,12 +59,16 @@ class World:
             wall_jumps=wall_jumps,
         )
         self.loop = SteppedLoop(self.kernel)
+        log = HearingLog(self._heard, self.loop.failed)
+        self.outputs = Outputs(self.loop, log, console_format="prefixed")
         self.supervisor = WatchedSupervisor(
             settings.configuration(rng),
             loop=self.loop,
             kernel=self.kernel,
-            log=HearingLog(self._heard, self.loop.failed),
+            log=log,
             surroundings=Surroundings(FlakyEnvironment(self.kernel), -1, (1024, 1024)),
+            listeners=Listeners(()),
+            outputs=self.outputs,
             identity=Identity("boot", 1, "simulation"),
             on_end=self._ended,
         )
