@@ -72,19 +72,25 @@ def _decode(data: bytes) -> Message:
     return message
 
 
+_ENCODER = json.JSONEncoder(separators=(",", ":"))  # json.dumps would make one per call
+
+
 def encode(message: Message) -> bytes:
     """Return the bytes of a message."""
-    return json.dumps(message, separators=(",", ":")).encode() + b"\0"
+    return _ENCODER.encode(message).encode() + b"\0"
 
 
-def call(method: str, parameters: Message) -> Message:
-    """Make a request of our own interface."""
-    return {"method": f"{INTERFACE}.{method}", "parameters": parameters}
+def call(method: str, parameters: Message, *, more: bool = False) -> Message:
+    """Make a request of our own interface; with *more* for as many answers as there are."""
+    request = {"method": f"{INTERFACE}.{method}", "parameters": parameters}
+    return {**request, "more": True} if more else request
 
 
-def reply(parameters: Message) -> Message:
-    """Make an answer."""
-    return {"parameters": parameters}
+def reply(parameters: Message, *, continues: bool = False) -> Message:
+    """Make an answer; one that *continues* has others behind it."""
+    return (
+        {"parameters": parameters, "continues": True} if continues else {"parameters": parameters}
+    )
 
 
 def error(name: str, parameters: Message) -> Message:

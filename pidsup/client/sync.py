@@ -1,11 +1,11 @@
-"""Client of the control socket; blocking, and light to import."""
+"""The blocking client of the control socket; light to import, and in need of no loop."""
 
 from __future__ import annotations
 
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 
 from pidsup.control.paths import address, base, names
@@ -39,21 +39,31 @@ class CallFailed(PidsupError):
         self.parameters = parameters
 
 
+def answered(answer: Message) -> Message:
+    """Return the parameters of an answer; CallFailed if it is an error."""
+    problem, given = answer.get("error"), answer.get("parameters", {})
+    if not isinstance(given, dict):
+        raise ProtocolError("the answer has no parameters")
+    if problem is not None:
+        raise CallFailed(str(problem).removeprefix(f"{INTERFACE}."), given)
+    return given
+
+
 class Client:
     """A connection to one supervisor.  Owns its socket."""
 
-    def __init__(self, path: str) -> None:
-        """Connect; NotRunning when nobody listens, PermissionError without the right."""
-        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    def __init__(self, to: str | socket.socket) -> None:
+        """Connect to a path, or take over a socket that leads to a supervisor already.
+
+        NotRunning when nobody listens, PermissionError without the right.
+        """
         self._decoder = Decoder(_NO_LIMIT)
-        try:
-            self._socket.connect(path)
-        except PermissionError:
-            self._socket.close()
-            raise
-        except OSError as error:  # nothing there, nobody listens, no path of a socket
-            self._socket.close()
-            raise NotRunning(f"no supervisor listens at {path!r}: {error}") from error
+        self._socket = _connected(to) if isinstance(to, str) else to
+
+    @classmethod
+    def over(cls, connected: socket.socket) -> Self:
+        """Talk over a socket that leads to a supervisor already, and take it over."""
+        return cls(connected)
 
     def call(
         self,
@@ -75,16 +85,26 @@ class Client:
                 when_slow()
             if within_s is not None and not self._answers_within(within_s):
                 raise NotAnswering("the supervisor does not answer; is it stopped?")
-            answer = self._receive()
         except (BrokenPipeError, ConnectionResetError) as error:
             raise NotRunning("the supervisor has hung up") from error
-        problem = answer.get("error")
-        given = answer.get("parameters", {})
-        if problem is not None:
-            raise CallFailed(str(problem).removeprefix(f"{INTERFACE}."), given)
-        if not isinstance(given, dict):
-            raise ProtocolError("the answer has no parameters")
-        return given
+        return answered(self._receive())
+
+    def stream(self, method: str, **parameters: object) -> Iterator[Message]:
+        """Call a method with "more", and yield the parameters of each answer, as they come.
+
+        It is called with the first that is asked for.  Who does not read to the end cannot
+        use the connection for anything else: it is to be closed.  CallFailed and NotRunning
+        as of `call`.
+        """
+        try:
+            self._socket.sendall(encode(call(method, parameters, more=True)))
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise NotRunning("the supervisor has hung up") from error
+        more = True
+        while more:
+            answer = self._receive()
+            more = answer.get("continues") is True
+            yield answered(answer)
 
     def _answers_within(self, seconds: float) -> bool:
         self._socket.settimeout(seconds)
@@ -97,11 +117,18 @@ class Client:
 
     def _receive(self) -> Message:
         while (message := self._decoder.next()) is None:
-            data = self._socket.recv(1 << 18)
+            try:
+                data = self._socket.recv(1 << 18)
+            except ConnectionResetError:
+                data = b""
             if not data:
                 raise NotRunning("the supervisor has hung up")
             self._decoder.feed(data)
         return message
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor: readable when an answer comes, or the end."""
+        return self._socket.fileno()
 
     def peer_uid(self) -> int:
         """Return the user that the supervisor runs as, SO_PEERCRED of unix(7)."""
@@ -124,6 +151,19 @@ class Client:
     ) -> None:
         """Hang up."""
         self.close()
+
+
+def _connected(path: str) -> socket.socket:
+    made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        made.connect(path)
+    except PermissionError:
+        made.close()
+        raise
+    except OSError as error:  # nothing there, nobody listens, no path of a socket
+        made.close()
+        raise NotRunning(f"no supervisor listens at {path!r}: {error}") from error
+    return made
 
 
 def connect(name: str | None = None) -> Client:
