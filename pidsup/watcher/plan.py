@@ -67,6 +67,8 @@ def make_plan(spec: WatcherSpec, around: Surroundings, values: Mapping[str, str]
         environment=environment,
         fds=_descriptors(spec, around),
         listen_pid=bool(spec.sockets),
+        new_session=not spec.foreground,
+        foreground=spec.foreground,
         cwd=None if directory is None else fill(directory, values),
         umask=attributes.umask,
         nice=attributes.nice,
@@ -122,7 +124,12 @@ def _inherited(spec: WatcherSpec, around: Surroundings) -> dict[str, str]:
 
 
 def _descriptors(spec: WatcherSpec, around: Surroundings) -> list[int]:
-    stdin = around.null_fd if spec.stdin_socket is None else around.listeners[spec.stdin_socket]
+    if spec.foreground:
+        stdin = _IN
+    elif spec.stdin_socket is not None:
+        stdin = around.listeners[spec.stdin_socket]
+    else:
+        stdin = around.null_fd
     stdout = _OUT if spec.output.stdout == "inherit" else around.null_fd
     stderr = _ERR if spec.output.stderr == "inherit" else around.null_fd
     if spec.output.stderr == "stdout":
