@@ -22,7 +22,7 @@ PROTOCOL_VARIABLES = frozenset(
     "CREDENTIALS_DIRECTORY MEMORY_PRESSURE_WATCH MEMORY_PRESSURE_WRITE".split()
 )
 _FIRST_SOCKET = 3  # SD_LISTEN_FDS_START, sd_listen_fds(3)
-_OUT, _ERR = 1, 2
+_IN, _OUT, _ERR = 0, 1, 2
 
 
 class Surroundings(NamedTuple):
@@ -67,7 +67,6 @@ def make_plan(spec: WatcherSpec, around: Surroundings, values: Mapping[str, str]
         environment=environment,
         fds=_descriptors(spec, around),
         listen_pid=bool(spec.sockets),
-        new_session=not spec.foreground,
         foreground=spec.foreground,
         cwd=None if directory is None else fill(directory, values),
         umask=attributes.umask,
