@@ -5,18 +5,16 @@ from __future__ import annotations
 import gc
 import json
 import os
+from collections.abc import Callable
+from contextlib import ExitStack
 
 from pidsup.cli.codes import FAILURE
-from pidsup.config.model import config
-from pidsup.control.paths import shown
-from pidsup.control.rundir import RuntimeDirectory
-from pidsup.control.server import Server
-from pidsup.control.service import Service
+from pidsup.config.model import Config, config
 from pidsup.errors import AlreadyRunning
 from pidsup.kernel import LINUX
 from pidsup.linux.limits import raise_open_files
-from pidsup.log import StderrLog, die
-from pidsup.loop.loop import EpollLoop
+from pidsup.log import Log, StderrLog, die
+from pidsup.loop.loop import EpollLoop, Loop
 from pidsup.output.outputs import Outputs
 from pidsup.supervisor.myself import become_supervisor
 from pidsup.supervisor.supervisor import Supervisor
@@ -28,28 +26,46 @@ from pidsup.watcher.sockets import Listeners
 def serve(expanded: bytes) -> int:
     """Run the supervisor of an expanded configuration, JSON, and return its exit code."""
     settings = config(json.loads(expanded))
-    loop = EpollLoop(LINUX)
-    log = StderrLog(loop, LINUX)
-    loop.on_error = log.bug
-    try:
+    with ExitStack() as parts:
+        loop = EpollLoop(LINUX)
+        parts.callback(loop.close)
+        log = StderrLog(loop, LINUX, level=settings.log_level)
+        parts.callback(log.close)
+        loop.on_error = log.bug
+        codes: list[int] = []
+
+        def end(code: int) -> None:
+            codes.append(code)
+            loop.stop()
+
+        try:
+            begin = _put_together(settings, loop, log, end, parts)
+        except (AlreadyRunning, LookupError, OSError) as error:
+            return die(f"cannot run {settings.name!r}: {error}", FAILURE)
+        begin()
+        gc.freeze()  # what is here now stays: the collector need not walk it again
+        loop.run()
+        log.info("supervisor ended", code=codes[0])
+        return codes[0]
+
+
+def _put_together(
+    settings: Config, loop: Loop, log: Log, end: Callable[[int], None], parts: ExitStack
+) -> Callable[[], None]:
+    """Make all that can fail before anything is started; return what starts."""
+    directory = None
+    if settings.control_socket:
+        from pidsup.control.rundir import RuntimeDirectory
+
         directory = RuntimeDirectory(settings.name, public=any(settings.access))
-    except (AlreadyRunning, OSError) as error:
-        return die(f"cannot run {settings.name!r}: {error}", FAILURE)
-    try:
-        listeners = Listeners(settings.sockets)
-    except (LookupError, OSError) as error:
-        directory.close()
-        return die(str(error), FAILURE)
-
+        parts.callback(directory.close)
+    listeners = Listeners(settings.sockets)
+    parts.callback(listeners.close)
     become_supervisor()
-    outputs = Outputs(loop, log, console_format=settings.console_format)
     null_fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    codes: list[int] = []
-
-    def end(code: int) -> None:
-        codes.append(code)
-        loop.stop()
-
+    parts.callback(os.close, null_fd)
+    outputs = Outputs(loop, log, console_format=settings.console_format)
+    parts.callback(outputs.close)
     supervisor = Supervisor(
         settings,
         loop=loop,
@@ -61,20 +77,15 @@ def serve(expanded: bytes) -> int:
         identity=identity(),
         on_end=end,
     )
-    server = Server(directory, Service(supervisor), loop, log)
-    log.info(
-        "supervisor started", name=settings.name, pid=os.getpid(), socket=shown(directory.address)
-    )
-    supervisor.begin()
-    gc.freeze()  # what is here now stays: the collector need not walk it again
-    loop.run()
-    log.info("supervisor ended", code=codes[0])
-    server.close()
-    directory.close()
-    supervisor.close()
-    outputs.close()
-    listeners.close()
-    log.close()
-    loop.close()
-    os.close(null_fd)
-    return codes[0]
+    parts.callback(supervisor.close)
+    where = "none"
+    if directory is not None:
+        from pidsup.control.paths import shown
+        from pidsup.control.server import Server
+        from pidsup.control.service import Service
+
+        server = Server(directory, Service(supervisor), loop, log)
+        parts.callback(server.close)
+        where = shown(directory.address)
+    log.info("supervisor started", name=settings.name, pid=os.getpid(), socket=where)
+    return supervisor.begin

@@ -1,6 +1,6 @@
-"""The program `pidsup`: run, check.
+"""The program `pidsup`: run, exec, check, schema.
 
-`run` does not parse its arguments here: see cli.run, which wants nothing in
+`run` and `exec` do not parse their arguments here: see cli.run, which wants nothing in
 memory that only the start needs.
 """
 
@@ -12,7 +12,7 @@ import sys
 def main() -> int:
     """Run the program and return its exit code."""
     arguments = sys.argv[1:]
-    if arguments[:1] == ["run"]:
+    if arguments[:1] in (["run"], ["exec"]):
         from pidsup.cli.run import run
 
         return run(arguments)

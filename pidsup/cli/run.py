@@ -1,4 +1,4 @@
-"""The daemon put together: `pidsup run`.
+"""The daemon put together: `pidsup run` and `pidsup exec`.
 
 Reading the configuration needs argparse, tomllib, re, difflib, pwd: 3 MB that
 the daemon never needs again.  So a forked child does it and hands over JSON,
@@ -12,11 +12,14 @@ import select
 import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from pidsup.cli.codes import FAILURE, OK, USAGE
 from pidsup.linux import signalfd
 from pidsup.supervisor.signals import QUIT, TAKEN
+
+if TYPE_CHECKING:
+    from pidsup.config.kind import Value
 
 
 def run(arguments: Sequence[str]) -> int:
@@ -74,9 +77,7 @@ def _read_and_exit(arguments: Sequence[str], into: int) -> NoReturn:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, TAKEN)
         import json
 
-        from pidsup.cli.check import prepare
-
-        expanded = prepare(arguments)
+        expanded = _expanded(arguments)
         code = USAGE
         if expanded is not None:
             with open(into, "wb") as file:
@@ -90,6 +91,17 @@ def _read_and_exit(arguments: Sequence[str], into: int) -> NoReturn:
         sys.excepthook(*sys.exc_info())
     finally:
         os._exit(code)
+
+
+def _expanded(arguments: Sequence[str]) -> dict[str, Value] | None:
+    """Return the configuration, None if something is wrong with it, which has been said."""
+    if arguments[0] == "exec":
+        from pidsup.cli import exec as one_command
+
+        return one_command.expanded(one_command.parse_arguments(arguments[1:]))
+    from pidsup.cli.check import prepare
+
+    return prepare(arguments)
 
 
 def _read_unless_told_to_quit(pipe: int) -> bytes | None:

@@ -36,6 +36,17 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     return "".join(parts) + text[done:]
 
 
+def literal(text: str) -> str:
+    """Return what `fill` makes *text* of."""
+    parts: list[str] = []
+    done = 0
+    for start, end in braces(text):
+        if is_placeholder(text[start + 1 : end - 1]):
+            parts += text[done:start], "{", text[start:end], "}"
+            done = end
+    return "".join(parts) + text[done:]
+
+
 def names_in(texts: Iterable[str]) -> set[str]:
     """Return the names of the placeholders that *texts* use: {"slot", "sockets.http"}."""
     return {

@@ -7,6 +7,7 @@ events, performs the actions, and decides nothing that policy can decide.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from errno import EINVAL
 from signal import SIGCONT, SIGKILL
 from typing import Protocol
 
@@ -92,6 +93,7 @@ class Slot:
         "running",
         "serial",
         "since",
+        "start_errno",
         "state",
         "written",
     )
@@ -111,6 +113,7 @@ class Slot:
         self.output: SlotOutput | None = None  #: from the first start on
         self.restarts = 0  #: starts that nobody asked for
         self.last_exit: ExitReport | None = None
+        self.start_errno: int | None = None  #: why the last start failed, if it did
         self._why: object = ""
         self.due_at: float | None = None  #: when the deadline of this state passes
         self.written: State | None = None  #: what the table has
@@ -190,6 +193,7 @@ class Slot:
         self.written = None  # the table has yet to name this worker
         self.serial = self._owner.next_serial()
         self.generation = self._owner.generation
+        self.start_errno = None
         if self.output is not None:
             self.output.begin(self.serial)
         self._why = ""
@@ -204,6 +208,7 @@ class Slot:
         self._verdict = None
         if error is not None:
             self._why = str(error)
+            self.start_errno = error.errno if isinstance(error, OSError) else EINVAL
             self._decide(Ending.CODE, ran_s=None)
             self._log_end("cannot start worker", why=self.reason)
         self.handle(Event.SPAWN_FAILED)

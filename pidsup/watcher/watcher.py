@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from errno import ENOENT
 from typing import NamedTuple, Protocol
 
 from pidsup.config.model import WatcherSpec
@@ -165,8 +166,9 @@ class Watcher:
     def exit_code(self) -> int | None:
         """Return the code of a watcher that has ended for good, None while it has not.
 
-        That of the first slot that failed, else of the first whose code is not 0; as a
-        shell has it, 128 and the signal's number for one that was killed.
+        That of the first slot that failed, else of the first whose code is not 0, as a
+        shell has it: 128 and the signal's number for one that was killed, 127 or 126 for
+        one that could not be started.
         """
         wanted = [slot for slot in self.slots.values() if self.wants(slot)]
         if not wanted or any(slot.state not in _ENDED for slot in wanted):
@@ -318,10 +320,10 @@ class Watcher:
 
 
 def _code(slot: Slot) -> int:
-    """Return what a shell would say of the slot's last worker; 1 if it could not be started."""
+    """Return what a shell would say of the slot's last start: 127 for no such program."""
+    if slot.start_errno is not None:
+        return 127 if slot.start_errno == ENOENT else 126
     last = slot.last_exit
-    if last is None:
-        return 1
-    if last.signo is not None:
+    if last is not None and last.signo is not None:
         return 128 + last.signo
-    return 1 if last.code is None else last.code
+    return 1 if last is None or last.code is None else last.code

@@ -1,0 +1,265 @@
+"""As pid 1 of a container: a pid and a mount namespace, a read-only disk, no root."""
+
+from __future__ import annotations
+
+import os
+import pty
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from tests.support import LIMIT_S, read_some, wait_until
+
+pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="only root makes namespaces")
+
+_PIDSUP = str(Path(sys.executable).parent / "pidsup")
+_CTL = str(Path(sys.executable).parent / "pidsupctl")
+_CONTAINER = ("unshare", "--fork", "--kill-child", "--pid", "--mount", "--mount-proc", "--")
+_READ_ONLY = """
+for place in /run /tmp /var/tmp /dev/shm; do mount -t tmpfs -o ro none $place; done
+mount -o remount,bind,ro /
+cd /
+exec "$@"
+"""
+
+
+class Container:
+    """Something that runs as pid 1 of a pid namespace.  Owns its process."""
+
+    def __init__(self, command: Sequence[str], log_file: Path, stdin: int | None = None) -> None:
+        """Start it."""
+        self._log_file = log_file
+        with log_file.open("wb") as log:
+            self.process = subprocess.Popen(
+                [*_CONTAINER, *command],
+                stdin=subprocess.DEVNULL if stdin is None else stdin,
+                stdout=log,
+                stderr=log,
+            )
+
+    def log(self) -> str:
+        """Return all that was written."""
+        return self._log_file.read_text(errors="replace")
+
+    def await_log(self, text: str) -> None:
+        """Wait until *text* was written."""
+        wait_until(lambda: text in self.log(), f"{text!r} in {self.log()}")
+
+    def send(self, signo: int) -> None:
+        """Signal pid 1; unshare has one child, which is ours to name as long as that lives."""
+        pid = self.process.pid
+        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+        os.kill(int(children[0]), signo)
+
+    def wait(self) -> int:
+        """Wait for its end and return its exit code."""
+        return self.process.wait(LIMIT_S)
+
+
+@contextmanager
+def container(command: Sequence[str], tmp_path: Path) -> Iterator[Container]:
+    """Run a command as pid 1; in the end it is gone."""
+    one = Container(command, tmp_path / "container.log")
+    try:
+        yield one
+    finally:
+        if one.process.poll() is None:
+            one.process.kill()  # and with it pid 1
+        one.process.wait()
+
+
+def run(document: str, tmp_path: Path) -> list[str]:
+    """Return the command that supervises by this configuration."""
+    file = tmp_path / f"box-{os.getpid()}.toml"
+    file.write_text(dedent(document))
+    return [_PIDSUP, "run", "-c", str(file)]
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [("sh -c 'exit 7'", 7), ("sh -c 'kill -KILL $$'", 137), ("true", 0), ("no-such-program", 127)],
+)
+def test_the_code_of_a_critical_watcher_is_the_containers(
+    tmp_path: Path, command: str, code: int
+) -> None:
+    document = f"""
+        [watchers.side]
+        command = "sleep 1000"
+        [watchers.app]
+        command = "{command}"
+        critical = true
+        restart = "no"
+        """
+    with container(run(document, tmp_path), tmp_path) as box:
+        assert box.wait() == code, box.log()
+
+
+def test_a_critical_watcher_that_is_restarted_goes_on(tmp_path: Path) -> None:
+    """Two failures are forgiven; the third end counts."""
+    document = """
+        [watchers.app]
+        command = ["sh", "-c", "echo run; exit 9"]
+        critical = true
+        start_limit_burst = 2
+        restart_delay = "10ms"
+        """
+    with container(run(document, tmp_path), tmp_path) as box:
+        assert box.wait() == 9
+        assert [line.endswith("run") for line in box.log().splitlines()].count(True) == 3
+
+
+def test_an_ordered_end_is_zero_and_waits_for_every_orphan(tmp_path: Path) -> None:
+    """What has daemonized itself is asked to end, and has the time to."""
+    done = tmp_path / "done"
+    orphan = f"trap 'sleep 0.3; echo > {done}; exit' TERM; echo set; while :; do sleep 0.02; done"
+    document = f"""
+        [watchers.app]
+        command = ["sh", "-c", '''setsid sh -c "{orphan}" & wait''']
+        """
+    with container(run(document, tmp_path), tmp_path) as box:
+        box.await_log("set")
+        box.send(signal.SIGTERM)
+        assert box.wait() == 0
+        assert done.exists(), box.log()
+
+
+def test_an_orphan_that_does_not_end_is_killed_after_orphan_timeout(tmp_path: Path) -> None:
+    document = """
+        supervisor.orphan_timeout = "100ms"
+        [watchers.app]
+        command = ["sh", "-c", "setsid sh -c 'trap : TERM; echo set; while :; do sleep 1; done' & wait"]
+        """
+    with container(run(document, tmp_path), tmp_path) as box:
+        box.await_log("set")
+        box.send(signal.SIGTERM)
+        assert box.wait() == 0
+        assert "KILL sent" in box.log()
+
+
+def test_signals_reach_the_workers_that_want_them(tmp_path: Path) -> None:
+    document = """
+        [watchers.app]
+        command = ["sh", "-c", "trap 'echo heard' USR1; echo set; while :; do sleep 0.02; done"]
+        forward_signals = ["USR1"]
+        """
+    with container(run(document, tmp_path), tmp_path) as box:
+        box.await_log("set")
+        box.send(signal.SIGUSR1)
+        box.await_log("heard")
+        box.send(signal.SIGRTMIN + 3)  # how a container manager halts
+        assert box.wait() == 0
+
+
+def test_neither_a_writable_disk_nor_root_is_needed(tmp_path: Path) -> None:
+    document = """
+        [watchers.app]
+        command = "sleep 1000"
+        """
+    nobody = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+    tmp_path.chmod(0o755)
+    for parent in (tmp_path.parent, tmp_path.parent.parent):
+        parent.chmod(0o755)
+    document_file = run(document, tmp_path)
+    document_file[-1] = "/dev/stdin"
+    text = dedent(document) + 'supervisor.name = "sealed"\n'
+    text = f'supervisor.name = "sealed-{os.getpid()}"\n' + dedent(document)
+    out, into = os.pipe()
+    os.write(into, text.encode())
+    os.close(into)
+    command = [*_CONTAINER, "sh", "-euc", _READ_ONLY, "sh", *nobody, *document_file]
+    log_file = tmp_path / "log"
+    with log_file.open("wb") as log:
+        process = subprocess.Popen(command, stdin=out, stdout=log, stderr=log)
+    os.close(out)
+    try:
+        wait_until(lambda: "worker started" in log_file.read_text(), "a worker")
+        ctl = [*nobody, _CTL, "-n", f"sealed-{os.getpid()}"]
+        environment = {**os.environ, "TMPDIR": "/tmp"}
+        environment.pop("XDG_RUNTIME_DIR", None)
+        status = subprocess.run(
+            [*ctl, "status"], capture_output=True, text=True, check=False, env=environment
+        )
+        assert status.returncode == 0, status
+        assert "ready" in status.stdout
+        subprocess.run([*ctl, "shutdown"], check=True, capture_output=True, env=environment)
+        assert process.wait(LIMIT_S) == 0
+    finally:
+        process.kill()
+        process.wait()
+
+
+# --- pidsup exec
+
+
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [
+        (["sh", "-c", "exit 5"], 5),
+        (["sh", "-c", "kill -SEGV $$"], 139),
+        (["no-such-program"], 127),
+        (["/etc/passwd"], 126),
+        (["echo", "{slot} {env.HOME} {{slot}}"], 0),
+    ],
+)
+def test_exec_ends_as_its_command_does(tmp_path: Path, command: list[str], code: int) -> None:
+    with container([_PIDSUP, "exec", "--", *command], tmp_path) as box:
+        assert box.wait() == code
+        if command[0] == "echo":
+            assert box.log() == f"{command[1]}\n"
+
+
+def test_exec_passes_signals_on(tmp_path: Path) -> None:
+    """Also those that would end a supervisor: the command decides."""
+    traps = "".join(f"trap 'echo {name}' {name}; " for name in ("HUP", "USR1", "TERM", "INT"))
+    script = f"{traps} trap 'exit 3' QUIT; echo set; while :; do sleep 0.02; done"
+    with container([_PIDSUP, "exec", "--", "sh", "-c", script], tmp_path) as box:
+        box.await_log("set")
+        for signo in (signal.SIGHUP, signal.SIGUSR1, signal.SIGTERM, signal.SIGINT):
+            box.send(signo)
+            box.await_log(signo.name.removeprefix("SIG"))
+        box.send(signal.SIGQUIT)
+        assert box.wait() == 3
+
+
+def test_exec_reaps_the_orphans_of_its_command(tmp_path: Path) -> None:
+    script = "for i in 1 2 3; do sh -c 'true & exit'; done; sleep 0.1; ps -A -o stat= | grep -c Z"
+    with container([_PIDSUP, "exec", "--", "sh", "-c", script], tmp_path) as box:
+        assert box.wait() == 1, box.log()  # grep has counted none
+        assert box.log() == "0\n"
+
+
+@pytest.fixture
+def terminal() -> Iterator[tuple[int, int]]:
+    """Yield our end and the other end of a terminal."""
+    ours, theirs = pty.openpty()
+    yield ours, theirs
+    os.close(ours)
+    os.close(theirs)
+
+
+def test_exec_gives_its_command_the_terminal(terminal: tuple[int, int]) -> None:
+    """A shell that runs jobs works in it, and Ctrl-C is the command's, not the supervisor's."""
+    ours, theirs = terminal
+    script = "trap 'echo caught' INT; echo set; read line; echo got $line; exit 4"
+    process = subprocess.Popen(
+        ["setsid", "--ctty", "--wait", _PIDSUP, "exec", "--", "bash", "-c", script],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+    )
+    seen = b""
+    try:
+        for send, expected in ((b"", b"set"), (b"\x03", b"caught"), (b"word\n", b"got word")):
+            os.write(ours, send)
+            while expected not in seen:
+                seen += read_some(ours)
+        assert process.wait(LIMIT_S) == 4
+    finally:
+        process.kill()
+        process.wait()
