@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 class Answer(BaseHTTPRequestHandler):
     """Say who has answered."""
 
-    def do_GET(self) -> None:  # noqa: N802  the library's name
+    def do_GET(self) -> None:
         """Answer any path."""
         text = f"process {os.getpid()}\n".encode()
         self.send_response(200)

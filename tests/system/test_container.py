@@ -130,10 +130,11 @@ def test_an_ordered_end_is_zero_and_waits_for_every_orphan(tmp_path: Path) -> No
 
 
 def test_an_orphan_that_does_not_end_is_killed_after_orphan_timeout(tmp_path: Path) -> None:
-    document = """
+    orphan = "trap : TERM; echo set; while :; do sleep 1; done"
+    document = f"""
         supervisor.orphan_timeout = "100ms"
         [watchers.app]
-        command = ["sh", "-c", "setsid sh -c 'trap : TERM; echo set; while :; do sleep 1; done' & wait"]
+        command = ["sh", "-c", "setsid sh -c '{orphan}' & wait"]
         """
     with container(run(document, tmp_path), tmp_path) as box:
         box.await_log("set")
@@ -165,9 +166,7 @@ def test_neither_a_writable_disk_nor_root_is_needed(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     for parent in (tmp_path.parent, tmp_path.parent.parent):
         parent.chmod(0o755)
-    document_file = run(document, tmp_path)
-    document_file[-1] = "/dev/stdin"
-    text = dedent(document) + 'supervisor.name = "sealed"\n'
+    document_file = [_PIDSUP, "run", "-c", "/dev/stdin"]
     text = f'supervisor.name = "sealed-{os.getpid()}"\n' + dedent(document)
     out, into = os.pipe()
     os.write(into, text.encode())
