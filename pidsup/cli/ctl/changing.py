@@ -1,0 +1,107 @@
+"""Commands that change something: start, stop, restart, scale, signal, shutdown."""
+
+from __future__ import annotations
+
+import argparse
+
+from pidsup.cli.ctl.endings import INTERRUPTED, OK, Complaint
+from pidsup.cli.ctl.progress import Patience, Progress, under_way
+from pidsup.cli.ctl.status import PATIENCE_S
+from pidsup.cli.ctl.terminal import put_json, standard_output
+from pidsup.cli.ctl.words import many
+from pidsup.client import Client
+from pidsup.control.protocol import Message
+
+TYPE_CHECKING = False  # importing `typing` would cost each pidsupctl 2 ms
+if TYPE_CHECKING:
+    from typing import Any
+
+
+def start(given: argparse.Namespace, client: Client) -> int:
+    """Want the selected to run."""
+    return _do(given, client, "Start", selectors=given.selectors)
+
+
+def stop(given: argparse.Namespace, client: Client) -> int:
+    """Want the selected to be down."""
+    return _do(given, client, "Stop", selectors=given.selectors)
+
+
+def restart(given: argparse.Namespace, client: Client) -> int:
+    """Want new workers in the selected."""
+    return _do(given, client, "Restart", selectors=given.selectors)
+
+
+def scale(given: argparse.Namespace, client: Client) -> int:
+    """Want a number of workers, or more, or fewer."""
+    given.selectors = given.watchers
+    field = "by" if given.count[0] in "+-" else "workers"
+    return _do(given, client, "Scale", selectors=given.selectors, **{field: int(given.count)})
+
+
+def shutdown(given: argparse.Namespace, client: Client) -> int:
+    """Stop everything and end the supervisor."""
+    given.selectors = []
+    return _do(given, client, "Shutdown")
+
+
+def signal(given: argparse.Namespace, client: Client) -> int:
+    """Send a signal."""
+    answer = client.call(
+        "Signal",
+        within_s=PATIENCE_S,
+        selectors=given.selectors,
+        signal=given.signal,
+        whom=given.to,
+    )
+    _tell(given, answer)
+    return OK
+
+
+def _do(given: argparse.Namespace, client: Client, method: str, **parameters: object) -> int:
+    asked: dict[str, Any] = {**parameters, "wait": not given.no_wait}
+    if given.timeout is not None:
+        asked["timeout_ms"] = round(given.timeout * 1000)
+    terminal = standard_output(given.color)
+    try:
+        if given.no_wait:
+            answer = client.call(method, within_s=PATIENCE_S, **asked)
+        elif terminal.live and given.output == "table" and not given.quiet:
+            with Progress(given, terminal) as progress:
+                for answer in client.stream(method, **asked):
+                    progress.change = answer["change"]
+        else:
+            answer = client.call(
+                method,
+                when_slow=None if given.quiet else Patience(given).tell,
+                within_s=None if given.timeout is None else PATIENCE_S + given.timeout,
+                **asked,
+            )
+    except KeyboardInterrupt:
+        raise Complaint(_interrupted(given), INTERRUPTED) from None
+    _tell(given, answer)
+    return OK
+
+
+def _interrupted(given: argparse.Namespace) -> str:
+    change = under_way(given)
+    if change is None:
+        return "not waited for: the change goes on, see: pidsupctl changes"
+    return f"not waited for: the change goes on, see: pidsupctl changes {change['id']}"
+
+
+def _tell(given: argparse.Namespace, answer: Message) -> None:
+    if given.quiet:
+        return
+    if given.output == "json":
+        put_json(answer)
+    else:
+        print(summary(answer["change"]))
+
+
+def summary(change: Message) -> str:
+    """Word a change in a line."""
+    slots = many(change.get("total", len(change["tasks"])), "slot")
+    if change["state"] == "doing":
+        return f"{change['kind']}: under way as change {change['id']}, {slots}"
+    return f"{change['kind']}: {change['state']}, {slots}"

@@ -1,0 +1,71 @@
+"""Lines of facts: on one line where they fit, else broken between them."""
+
+from __future__ import annotations
+
+from pidsup.cli.ctl.terminal import Terminal
+
+GAP = 2  #: blanks between facts
+
+#: A style and a text; the style "cut" is for one that may be shortened.
+Fact = tuple[str, str]
+
+
+def flow(start: str, width: int, facts: list[Fact], terminal: Terminal) -> list[str]:
+    """Put facts behind *start*, *width* columns wide when printed; go on below its end.
+
+    Where there is no limit to the columns it is one line.  A fact never goes on a line of
+    its own because it is long: it is broken between words, or cut if it may be.
+    """
+    columns = terminal.columns
+    if columns is not None and width > columns // 2:
+        width, lines, at = 6, [start], 0  # no room beside it
+        current = " " * width
+    else:
+        lines, current, at = [], start, width
+    for style, text in facts:
+        gap = GAP if at > width or not lines else 0
+        if columns is not None and at + gap + len(text) > columns and at > width:
+            lines.append(current.rstrip())
+            current, at, gap = " " * (width + GAP), width + GAP, 0
+        for piece in _pieces(style, text, columns, at + gap, width + GAP, terminal):
+            if piece is not None:
+                current += " " * gap + terminal.paint("dim" if style == "cut" else style, piece)
+                at += gap + len(piece)
+                gap = 0
+            else:  # a break
+                lines.append(current.rstrip())
+                current, at = " " * (width + GAP), width + GAP
+    lines.append(current.rstrip())
+    return lines
+
+
+def _pieces(  # noqa: PLR0917  all of them are where it stands
+    style: str, text: str, columns: int | None, at: int, indent: int, terminal: Terminal
+) -> list[str | None]:
+    """Return a fact in pieces that fit, None between them for a new line."""
+    if columns is None or at + len(text) <= columns:
+        return [text]
+    if style == "cut":
+        return [terminal.cut(text, max(8, columns - at))]
+    pieces: list[str | None] = []
+    room = columns - at
+    while len(text) > room:
+        end = text.rfind(" ", 0, room + 1)
+        if end <= 0:
+            end = max(8, room)
+        pieces += [text[:end], None]
+        text = text[end:].lstrip()
+        room = max(8, columns - indent)
+    return [*pieces, text]
+
+
+def table(rows: list[list[str]], heads: list[str], right: str = "") -> list[str]:
+    """Return lines with columns as wide as they must be; *right* names those set to the right."""
+    widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if head in right.split() else cell.ljust(width)
+            for cell, width, head in zip(row, widths, heads, strict=True)
+        ).rstrip()
+        for row in [heads, *rows]
+    ]

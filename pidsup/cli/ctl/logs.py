@@ -1,0 +1,161 @@
+"""`pidsupctl logs`: what workers have written, and what they go on writing."""
+
+from __future__ import annotations
+
+import argparse
+import base64
+import json
+import sys
+import time
+from zlib import crc32
+
+from pidsup.cli.ctl.arguments import ALL
+from pidsup.cli.ctl.endings import NOT_RUNNING, OK, Complaint
+from pidsup.cli.ctl.terminal import Terminal, standard_output
+from pidsup.cli.ctl.words import Times, size
+from pidsup.client import Client, NotRunning
+from pidsup.control.protocol import Message
+
+_LINES = 30
+_AGAIN_S = 0.3  # between tries to find the supervisor again
+_COLOURS = ("cyan", "yellow", "green", "magenta", "blue")
+
+
+def run(given: argparse.Namespace, client: Client) -> int:
+    """Print the past, and with -f what comes, from the next supervisor too."""
+    writer = Writer(given)
+    lines = given.lines
+    if lines is None:
+        lines = ALL if given.since is not None else _LINES
+    asked = {
+        "selectors": given.selectors or None,
+        "lines": lines,
+        "stream": given.stream,
+        "since": given.since,
+        "follow": given.follow,
+    }
+    if not given.follow:
+        for answer in client.stream("Logs", **asked):
+            writer.write(answer)
+        return OK
+    again = _Again(given, client)
+    while True:
+        try:
+            for answer in client.stream("Logs", **asked):
+                writer.write(answer)
+        except NotRunning:
+            pass
+        except Complaint as error:  # the same, through ssh
+            if error.code != NOT_RUNNING:
+                raise
+        lost_at = time.time()
+        client = again.connect(client)
+        asked.update(lines=ALL, since=lost_at)
+
+
+class _Again:
+    """Finds the same supervisor again after it has gone."""
+
+    def __init__(self, given: argparse.Namespace, client: Client) -> None:
+        """Remember where it listens: by then another may be the only one."""
+        self._given = given
+        if not given.host and not given.socket:
+            given.socket = _address(client)
+        self._uid = None if given.host else client.peer_uid()
+
+    def connect(self, lost: Client) -> Client:
+        """Wait until it is back."""
+        from pidsup.cli.ctl.reach import reach
+
+        lost.close()
+        _say("the supervisor has gone; waiting for it to come back")
+        while True:
+            try:
+                client = reach(self._given)
+            except (NotRunning, Complaint):
+                time.sleep(_AGAIN_S)
+                continue
+            if self._uid is not None and client.peer_uid() != self._uid:
+                client.close()
+                raise Complaint("somebody else listens there now")
+            if not self._given.host:
+                _say("the supervisor is back")
+            return client
+
+
+def _address(client: Client) -> str:
+    import os
+    import socket
+
+    with socket.socket(fileno=os.dup(client.fileno())) as connection:
+        address = connection.getpeername()
+    return address.decode() if isinstance(address, bytes) else str(address)
+
+
+def _say(text: str) -> None:
+    sys.stdout.flush()
+    print(f"pidsupctl: {text}", file=sys.stderr, flush=True)
+
+
+class Writer:
+    """Writes lines to standard output; bytes, as workers may write anything."""
+
+    def __init__(self, given: argparse.Namespace) -> None:
+        """Write as -o, -t and --color have it."""
+        self._given = given
+        self._terminal = standard_output(given.color)
+        self._times = Times(given)
+        self._timed = given.timestamps or self._times.absolute
+        self._names = 0
+        self._unfinished: tuple[str, str] | None = None  # whose piece is at the cursor
+
+    def write(self, answer: Message) -> None:
+        """Write the lines of an answer, and say what it lacks."""
+        out = sys.stdout.buffer
+        for line in answer["lines"]:
+            out.write(self._formatted(line))
+        if answer["missed"]:
+            self._missed(answer["missed"])
+        out.flush()
+
+    def _formatted(self, line: Message) -> bytes:
+        output = self._given.output
+        if output == "json":
+            return json.dumps(line).encode() + b"\n"
+        if output == "plain":
+            return content(line) + (b"" if line["partial"] else b"\n")
+        self._names = max(self._names, len(line["slot"]))
+        whose = (line["slot"], line["stream"])
+        text = b""
+        if self._unfinished != whose:
+            text = b"\n" if self._unfinished else b""
+            stamp = f"{self._times.clock(line['at'])} " if self._timed else ""
+            text += stamp.encode() + prefix(line["slot"], self._names, self._terminal)
+        text += content(line)
+        self._unfinished = whose if line["partial"] else None
+        return text if line["partial"] else text + b"\n"
+
+    def _missed(self, count: int) -> None:
+        if self._given.output == "json":
+            sys.stdout.buffer.write(json.dumps({"missed": count}).encode() + b"\n")
+        else:
+            _say(f"{size(count)} of output left out: it came faster than it was read")
+
+
+def content(line: Message) -> bytes:
+    """Return what type Line holds."""
+    if line["text"] is None:
+        return base64.b64decode(line["base64"])
+    text: str = line["text"]
+    return text.encode()
+
+
+def prefix(slot: str, columns: int, terminal: Terminal) -> bytes:
+    """Return what stands before a line: the name of its slot, in a colour of its own."""
+    colour = _COLOURS[crc32(slot.encode()) % len(_COLOURS)]
+    return f"{terminal.paint(colour, slot.ljust(columns) + ' |')} ".encode()
+
+
+def prefixed(line: Message, terminal: Terminal) -> bytes:
+    """Return a line with its prefix, without its newline."""
+    return prefix(line["slot"], 0, terminal) + content(line)

@@ -1,0 +1,94 @@
+"""Where pidsupctl prints: how wide it is, and what it understands."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+_STYLES = {
+    "bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34",
+    "magenta": "35", "cyan": "36", "inverse": "7",
+}  # fmt: skip
+
+#: State -> how it looks.
+STATES = {
+    "ready": "green", "completed": "", "stopped": "dim", "failed": "red", "degraded": "red",
+    "backoff": "yellow", "starting": "yellow", "stopping": "yellow", "killing": "yellow",
+    "cleaning": "yellow", "waiting": "yellow", "doing": "yellow", "done": "green",
+    "superseded": "magenta",
+}  # fmt: skip
+
+
+class Terminal:
+    """What is printed on.
+
+    *columns* is None where lines may be as long as they like: in a pipe, in a file.
+    *live* means that it can be drawn on again.
+    """
+
+    def __init__(
+        self,
+        columns: int | None = None,
+        *,
+        colour: bool = False,
+        unicode: bool = True,
+        live: bool = False,
+    ) -> None:
+        self.columns = columns
+        self.colour = colour
+        self.unicode = unicode
+        self.live = live
+
+    def paint(self, style: str, text: str) -> str:
+        """Return *text* in a style, where colour is wanted."""
+        return f"\x1b[{_STYLES[style]}m{text}\x1b[m" if self.colour and style and text else text
+
+    def state(self, state: str, width: int = 0) -> str:
+        """Return the name of a state in its colour, padded."""
+        return self.paint(STATES.get(state, ""), state) + " " * (width - len(state))
+
+    @property
+    def ellipsis(self) -> str:
+        """Return what stands for what was cut off."""
+        return "…" if self.unicode else "..."
+
+    def cut(self, text: str, columns: int) -> str:
+        """Shorten text without colours to so many columns."""
+        if len(text) <= columns:
+            return text
+        return text[: max(0, columns - len(self.ellipsis))] + self.ellipsis
+
+
+def standard_output(colour: str = "auto") -> Terminal:
+    """Look at where we print; *colour* as --color has it."""
+    columns = None
+    live = False
+    if sys.stdout.isatty():
+        live = os.environ.get("TERM", "dumb") != "dumb"
+        columns = width(sys.stdout.fileno())
+    if hasattr(sys.stdout, "reconfigure"):  # a name in a strange encoding is no reason to fail
+        sys.stdout.reconfigure(errors="backslashreplace")
+    wanted = colour == "always" or (colour == "auto" and live and not os.environ.get("NO_COLOR"))
+    unicode = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    return Terminal(columns, colour=wanted, unicode=unicode, live=live)
+
+
+def width(fd: int) -> int:
+    """Return the columns of a terminal, 80 where it does not know."""
+    try:
+        return os.get_terminal_size(fd).columns or 80
+    except OSError:
+        return 80
+
+
+def put(lines: list[str]) -> None:
+    """Print lines."""
+    if lines:
+        sys.stdout.write("\n".join(lines) + "\n")
+
+
+def put_json(message: dict[str, object]) -> None:
+    """Print an object of the interface as it came, and of which schema it is."""
+    import json
+
+    print(json.dumps({"schema": 1, **message}, indent=2))
