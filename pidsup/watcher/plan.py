@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import grp
 import os
 import pwd
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from typing import NamedTuple
 from pidsup.config.expand import fill, names_in
 from pidsup.config.model import Attributes, WatcherSpec
 from pidsup.kernel import Plan
+from pidsup.linux.accounts import gid_of, no_such
 from pidsup.linux.limits import OPEN_FILES
 from pidsup.linux.spawn import DEFAULT_PATH, EVERY_CAPABILITY
 
@@ -147,13 +147,13 @@ def _credentials(
     if attributes.user is not None:
         uid, gid, groups = _user(attributes.user, environment)
     if attributes.group is not None:
-        gid = _gid(attributes.group)
+        gid = gid_of(attributes.group)
         groups = [] if groups is None else groups
     if os.geteuid() != 0:  # of its own user the supervisor has the groups already
         groups = None
     if attributes.supplementary_groups:
         groups = os.getgroups() if groups is None else groups
-        groups = [*groups, *map(_gid, attributes.supplementary_groups)]
+        groups = [*groups, *map(gid_of, attributes.supplementary_groups)]
     return uid, gid, groups
 
 
@@ -164,20 +164,11 @@ def _user(user: str, environment: dict[str, str]) -> tuple[int, int, list[int]]:
     except KeyError:
         if user.isdecimal():  # the kernel needs no entry
             return int(user), int(user), []
-        raise LookupError(f"user {user!r}: there is no such user") from None
+        raise no_such("user", user) from None
     environment.update(
         USER=entry.pw_name, LOGNAME=entry.pw_name, HOME=entry.pw_dir, SHELL=entry.pw_shell
     )
     return entry.pw_uid, entry.pw_gid, os.getgrouplist(entry.pw_name, entry.pw_gid)
-
-
-def _gid(group: str) -> int:
-    if group.isdecimal():
-        return int(group)
-    try:
-        return grp.getgrnam(group).gr_gid
-    except KeyError:
-        raise LookupError(f"group {group!r}: there is no such group") from None
 
 
 # --- what it may use

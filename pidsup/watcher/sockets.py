@@ -1,18 +1,164 @@
-"""Skeleton, to be replaced by SOCKETS: wired into cli/daemon.py and supervisor.py."""
+"""The listening sockets that the supervisor holds for its watchers."""
 
 from __future__ import annotations
 
+import errno
+import os
+import socket
 from collections.abc import Iterable
+from typing import NamedTuple
 
+from pidsup.config.address import is_path, is_unix
 from pidsup.config.model import SocketSpec
+from pidsup.linux.accounts import gid_of, uid_of
+from pidsup.linux.sockdiag import UNKNOWN, Queue, queue_of
+from pidsup.linux.sockets import Options, address_of, open_abstract, open_inet
+from pidsup.linux.unix_paths import BoundPath, open_path
+
+_KINDS = {
+    "stream": socket.SOCK_STREAM,
+    "datagram": socket.SOCK_DGRAM,
+    "seqpacket": socket.SOCK_SEQPACKET,
+}
+#: What to do about an address and a port, where the kernel's words do not tell.
+_ADVICE = {
+    errno.EACCES: "a port below 1024 needs root or CAP_NET_BIND_SERVICE",
+    errno.EADDRNOTAVAIL: "this machine does not have it; free_bind = true listens all the same",
+}
+
+
+class CannotListen(OSError):
+    """A socket could not be opened; the text says which, and why."""
+
+    def __init__(self, number: int | None, text: str) -> None:
+        """Keep the error's number."""
+        super().__init__(number, text)
+        self._text = text
+
+    def __str__(self) -> str:
+        """Leave out the number: a person reads this."""
+        return self._text
+
+
+class SocketFacts(NamedTuple):
+    """How one socket stands."""
+
+    name: str
+    listen: str  #: as configured
+    address: str  #: what it has become: port 0 is a real one here
+    type: str
+    queued: int | None  #: connections, or bytes of datagrams; None where the kernel is silent
+    backlog: int  #: how many may wait, in the same unit
+
+
+class Listener:
+    """One socket that listens.  Owns it, and its path if it has one."""
+
+    def __init__(self, spec: SocketSpec) -> None:
+        """Open it; OSError, or LookupError for users and groups, when that is not possible."""
+        self.spec = spec
+        self._sock, self._path = _open(spec)
+        self.address = address_of(self._sock)
+
+    def fileno(self) -> int:
+        """Return the descriptor."""
+        return self._sock.fileno()
+
+    def facts(self) -> SocketFacts:
+        """Look how it stands."""
+        spec, queue = self.spec, self._queue()
+        limit = queue.limit or (0 if spec.type == "datagram" else spec.backlog)
+        return SocketFacts(spec.name, spec.listen, self.address, spec.type, queue.length, limit)
+
+    def close(self) -> None:
+        """Stop listening; workers that have the socket go on.  May be called twice."""
+        path, self._path = self._path, None
+        if path is not None:  # before the socket: while that lives, no other has its inode
+            path.remove()
+        self._sock.close()
+
+    def _queue(self) -> Queue:
+        try:
+            return queue_of(self._sock)
+        except OSError:  # a sandbox without netlink: nothing depends on it
+            return UNKNOWN
 
 
 class Listeners:
-    def __init__(self, specs: Iterable[SocketSpec]) -> None:
-        self.fds: dict[str, int] = {}
+    """All sockets of a configuration, open from the first to the last moment."""
 
-    def facts(self) -> list[object]:
-        return []
+    def __init__(self, specs: Iterable[SocketSpec]) -> None:
+        """Open all of them or none; CannotListen or LookupError names the one that failed."""
+        self._all: list[Listener] = []
+        try:
+            for spec in specs:
+                self._all.append(_listener(spec))
+        except BaseException:
+            self.close()
+            raise
+        self.fds = {one.spec.name: one.fileno() for one in self._all}  #: by name; ours to close
+
+    def facts(self) -> list[SocketFacts]:
+        """Return how each of them stands."""
+        return [one.facts() for one in self._all]
 
     def close(self) -> None:
-        pass
+        """Close all and remove their paths.  May be called twice."""
+        self.fds = {}
+        while self._all:
+            self._all.pop().close()
+
+
+def _listener(spec: SocketSpec) -> Listener:
+    what = f"cannot listen on {spec.listen} (sockets.{spec.name})"
+    try:
+        return Listener(spec)
+    except LookupError as error:
+        raise LookupError(f"{what}: {error.args[0]}") from error
+    except OSError as error:
+        raise CannotListen(error.errno, f"{what}: {_why(error, spec)}") from error
+
+
+def _open(spec: SocketSpec) -> tuple[socket.socket, BoundPath | None]:
+    options = _options(spec)
+    if is_path(spec.listen):
+        uid = -1 if spec.user is None else uid_of(spec.user)
+        gid = -1 if spec.group is None else gid_of(spec.group)
+        return open_path(spec.listen, options, mode=spec.mode, uid=uid, gid=gid)
+    if is_unix(spec.listen):
+        return open_abstract(spec.listen[1:], options), None
+    host, port = _host_and_port(spec.listen)
+    return open_inet(host, port, options), None
+
+
+def _options(spec: SocketSpec) -> Options:
+    same = {name: getattr(spec, name) for name in Options._fields if name != "kind"}
+    return Options(kind=_KINDS[spec.type], **same)
+
+
+def _host_and_port(listen: str) -> tuple[str | None, int]:
+    host, _, port = listen.rpartition(":")
+    return host.removeprefix("[").removesuffix("]") or None, int(port)
+
+
+def _why(error: OSError, spec: SocketSpec) -> str:
+    why = error.strerror or str(error)
+    if error.errno == errno.EADDRINUSE:
+        return why + _by_whom(spec)
+    if error.errno in _ADVICE and not is_unix(spec.listen):
+        return f"{why}: {_ADVICE[error.errno]}"
+    return why
+
+
+def _by_whom(spec: SocketSpec) -> str:
+    from pidsup.linux import holders
+
+    if is_unix(spec.listen):
+        holder = holders.of_unix(spec.listen)
+    else:
+        holder = holders.of_inet(_KINDS[spec.type], *_host_and_port(spec.listen))
+    if holder is None:
+        return ""
+    if holder.pid == os.getpid():
+        return " by another socket of this configuration"
+    return f" by pid {holder.pid} ({holder.name})"
