@@ -142,3 +142,7 @@ struct pidsup_child {
  * frozen cgroup or on a file system that hangs.  Not from two threads at once when
  * the user changes (it touches whether all of us is dumpable) or listen_pid is set. */
 int pidsup_spawn(const struct pidsup_plan *plan, struct pidsup_child *ret);
+
+/* Return when the file was made, in seconds since 1970; 0 where its file system does
+ * not know.  Borrows fd. */
+int64_t pidsup_birth(int fd);

@@ -1,14 +1,13 @@
 """The daemon's own log: lines on stderr, event first, then key=value.
 
 A log that nobody reads stalls nothing: lines are written only while the other
-end takes them, at most PIPE_BUF at once, and what does not fit a bounded queue
-is counted and said.  `logging` would cost 1 MB and blocks.
+end takes them, and what does not fit a bounded queue is counted and said.
+`logging` would cost 1 MB and blocks.
 """
 
 from __future__ import annotations
 
 import os
-import select
 import sys
 from collections import deque
 from time import gmtime, strftime
@@ -16,9 +15,10 @@ from typing import Protocol
 
 from pidsup.kernel import Kernel
 from pidsup.loop.loop import Loop
+from pidsup.loop.outlet import AT_ONCE, Outlet
 
 _MOST_LINES = 4096
-_AT_ONCE = 4096  # PIPE_BUF: what a pipe that is writable takes without blocking
+_LEVELS = {"error": 3, "warning": 4, "info": 6}
 _WORDS = {2: "error: ", 3: "error: ", 4: "warning: ", 6: ""}
 
 
@@ -39,26 +39,19 @@ class Log(Protocol):
 
 
 class StderrLog:
-    """Lines on a descriptor.  Borrows it, and never changes its flags: others share it.
+    """Lines on a descriptor, by an Outlet: it borrows that, and stalls for nobody."""
 
-    Owns a second opening of it where it is a terminal: that takes half a line and lets
-    the writer wait for the rest, until ^Q.
-    """
-
-    def __init__(self, loop: Loop, kernel: Kernel, fd: int = 2) -> None:
-        """Write to *fd*; for the journal with priorities, else with the time."""
+    def __init__(self, loop: Loop, kernel: Kernel, fd: int = 2, *, level: str = "info") -> None:
+        """Write what is of *level* or worse, for the journal with priorities, else with times."""
+        self._least = _LEVELS[level]
         self._loop = loop
         self._kernel = kernel
-        self._own_fd = _reopened_terminal(fd)
-        self._fd = fd if self._own_fd < 0 else self._own_fd
         self._for_journal = _is_journal(fd)
         self._records: deque[tuple[int, float, str, dict[str, object]]] = deque()
-        self._out = b""  # formatted, and still to be written
         self._dropped = 0
         self._scheduled = False
-        self._second = (0, "")  # the last one that was formatted
-        self._poll = select.poll()
-        self._poll.register(self._fd, select.POLLOUT)
+        self._time = Timestamps()
+        self._outlet = Outlet(loop, fd, self._lines)
 
     def info(self, event: str, /, **facts: object) -> None:
         """Log what happened as it should."""
@@ -84,78 +77,58 @@ class StderrLog:
             self._add(2, line, {})
 
     def _add(self, priority: int, event: str, facts: dict[str, object]) -> None:
+        if priority > self._least:
+            return
         if len(self._records) >= _MOST_LINES:
             self._dropped += 1
             return
         self._records.append((priority, self._kernel.wall(), event, facts))
-        if not self._scheduled:
+        if not self._scheduled and not self._outlet.busy:
             self._scheduled = True
             # In the turn after next: first come the successors of those that died.
             self._loop.call_soon(self._loop.call_soon, self._write)
 
     def _write(self) -> None:
-        """Write what the other end takes; come back when it takes more."""
         self._scheduled = False
-        while self._fill():
-            if not self._poll.poll(0):
-                self._wait()
-                return
-            try:
-                self._out = self._out[os.write(self._fd, self._out[:_AT_ONCE]) :]
-            except BlockingIOError:  # somebody has made it non-blocking
-                self._wait()
-                return
-            except OSError:  # nobody will ever read it
-                self._out = b""
-
-    def _wait(self) -> None:
-        self._scheduled = True
-        try:
-            self._loop.add_writer(self._fd, self._writable)
-        except OSError:  # EPERM: a file, which has always taken everything
-            self._scheduled = False
-            self._out = b""
-
-    def _writable(self) -> None:
-        self._loop.remove_writer(self._fd)
-        self._write()
+        self._outlet.write()
 
     def close(self) -> None:
         """Write what is left, if that takes no longer than a moment; twice is once."""
-        self._loop.remove_writer(self._fd)
-        while self._fill() and self._poll.poll(100):
-            try:
-                self._out = self._out[os.write(self._fd, self._out[:_AT_ONCE]) :]
-            except OSError:
-                break
-        if self._own_fd >= 0:
-            fd, self._own_fd = self._own_fd, -1
-            os.close(fd)
+        self._outlet.close()
 
-    def _fill(self) -> bool:
-        """Format some lines if there are none; True if there is something to write."""
-        if not self._out:
-            lines, size = [], 0
-            while self._records and size < _AT_ONCE // 2:
-                lines.append(self._line(*self._records.popleft()))
-                size += len(lines[-1])
-            if self._dropped and not self._records:
-                facts: dict[str, object] = {"count": self._dropped}
-                lines.append(self._line(4, self._kernel.wall(), "log lines dropped", facts))
-                self._dropped = 0
-            self._out = b"".join(lines)
-        return bool(self._out)
+    def _lines(self) -> bytes:
+        """Format some lines; nothing when there are none."""
+        lines, size = [], 0
+        while self._records and size < AT_ONCE // 2:
+            lines.append(self._line(*self._records.popleft()))
+            size += len(lines[-1])
+        if self._dropped and not self._records:
+            facts: dict[str, object] = {"count": self._dropped}
+            lines.append(self._line(4, self._kernel.wall(), "log lines dropped", facts))
+            self._dropped = 0
+        return b"".join(lines)
 
     def _line(self, priority: int, at: float, event: str, facts: dict[str, object]) -> bytes:
         start = f"<{priority}>" if self._for_journal else f"{self._time(at)} {_WORDS[priority]}"
         words = [event, *(f"{key}={_quoted(value)}" for key, value in facts.items())]
         return (start + " ".join(words)).encode("utf-8", "backslashreplace") + b"\n"
 
-    def _time(self, at: float) -> str:
+
+class Timestamps:
+    """Times as lines have them, RFC 3339 in UTC, with milliseconds."""
+
+    __slots__ = ("_second", "_text")
+
+    def __init__(self) -> None:
+        """Remember the last second that was formatted."""
+        self._second, self._text = -1, ""
+
+    def __call__(self, at: float) -> str:
+        """Format *at*, seconds since 1970."""
         second = int(at)
-        if second != self._second[0]:
-            self._second = second, strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
-        return f"{self._second[1]}.{int(at % 1 * 1000):03}Z"
+        if second != self._second:
+            self._second, self._text = second, strftime("%Y-%m-%dT%H:%M:%S", gmtime(second))
+        return f"{self._text}.{int(at % 1 * 1000):03}Z"
 
 
 def _quoted(value: object) -> str:
@@ -164,17 +137,6 @@ def _quoted(value: object) -> str:
     text = str(value)
     plain = text.isprintable() and not any(c in text for c in " \"'=")
     return text if text and plain else repr(text)
-
-
-def _reopened_terminal(fd: int) -> int:
-    """Open the terminal behind *fd* anew, non-blocking; -1 if it is none, or not ours."""
-    try:
-        if os.isatty(fd):
-            flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-            return os.open(f"/proc/self/fd/{fd}", flags)
-    except OSError:
-        pass
-    return -1
 
 
 def _is_journal(fd: int) -> bool:

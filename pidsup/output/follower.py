@@ -1,0 +1,295 @@
+"""Read the last output of several slots, and what comes, in the order in which it came.
+
+A follower is a position in each ring, and no queue: who reads slowly costs no memory,
+and what was overwritten before it was read is counted.  Lines are made here, when
+somebody wants them; `take` does a bounded piece of the work.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable, Iterator, Sequence
+from itertools import chain
+from typing import NamedTuple
+
+from pidsup.loop.loop import Loop
+from pidsup.output.lines import MOST_HELD
+from pidsup.output.ring import BEGINS, ENDS, STDERR, Record, Ring
+
+NAMES = ("stdout", "stderr")  #: of the streams 0 and STDERR
+_PER_RECORD = 100  # bytes that one counts for, besides its data
+_LONGEST_TEXT = 1000  # bytes of a line for people
+
+
+class Line(NamedTuple):
+    """A line without its newline."""
+
+    slot: str
+    serial: int  #: of the worker
+    stream: str  #: stdout, stderr
+    at: float  #: when its beginning was read, seconds since 1970
+    data: bytes
+    #: It has no newline.  What follows of it is the next of this slot, stream and serial.
+    partial: bool
+
+
+class _Unfinished:
+    """What there is of a line whose end has yet to come."""
+
+    __slots__ = ("at", "held", "is_torn", "serial", "skipped")
+
+    def __init__(self) -> None:
+        self.held = bytearray()
+        self.at = 0.0
+        self.serial = 0
+        self.is_torn = True  # we come into the middle of it
+        self.skipped = 0  # bytes of lines whose beginning was not read
+
+    def feed(self, record: Record) -> Iterator[tuple[int, float, bytes, bool]]:
+        """Yield serial, time, data and partial of each line that *record* completes."""
+        start = 0
+        if self.is_torn:
+            self.is_torn = False
+            if not record.flags & BEGINS:
+                start = record.data.find(b"\n") + 1
+                self.skipped += start
+        while (end := record.data.find(b"\n", start)) >= 0:
+            yield self._take(record, record.data[start:end], partial=False)
+            start = end + 1
+        if start < len(record.data):
+            if not self.held:
+                self.at, self.serial = record.at, record.serial
+            self.held += record.data[start:]
+        if self.held and (record.flags & ENDS or len(self.held) >= MOST_HELD):
+            yield self._take(record, b"", partial=True)
+
+    def _take(self, record: Record, end: bytes, *, partial: bool) -> tuple[int, float, bytes, bool]:
+        if not self.held:
+            return record.serial, record.at, end, partial
+        return self.serial, self.at, self.rest() + end, partial
+
+    def rest(self) -> bytes:
+        """Take what there is."""
+        data = bytes(self.held)
+        self.held.clear()
+        return data
+
+
+class _Cursor:
+    """A position in the ring of one slot.  Borrows the ring."""
+
+    def __init__(self, slot: str, ring: Ring, number: int, hear: Callable[[_Cursor], None]) -> None:
+        self.slot = slot
+        self.ring = ring
+        self.number = number
+        self.position = ring.start
+        self.until: int | None = None  # None: whatever comes
+        self._seen_bytes = ring.gone_bytes  # of all output before the position
+        self._unfinished = (_Unfinished(), _Unfinished())
+        self._hear = hear
+
+    def more(self) -> None:
+        """Hear from the ring that there is more."""
+        self._hear(self)
+
+    # --- before reading
+
+    def go_to_end(self) -> None:
+        """Skip all that is there."""
+        self.position, self._seen_bytes = self.ring.end, self.ring.all_bytes
+
+    def before(self) -> Record | None:
+        """Return the record before the position, None at the oldest."""
+        return self.ring.read_before(self.position) if self.position > self.ring.start else None
+
+    def go_back_over(self, record: Record) -> None:
+        """Go to the beginning of the record before the position."""
+        self.position = record.start
+        self._seen_bytes -= len(record.data)
+
+    # --- reading
+
+    def catch_up(self) -> int:
+        """Go to the oldest record if ours has gone; return how many bytes that misses."""
+        if self.position >= self.ring.start:
+            return 0
+        missed = self.ring.gone_bytes - self._seen_bytes
+        self.position, self._seen_bytes = self.ring.start, self.ring.gone_bytes
+        for unfinished in self._unfinished:
+            missed += len(unfinished.rest())
+            unfinished.is_torn, unfinished.skipped = True, 0
+        return missed
+
+    def next(self) -> Record | None:
+        """Return the record at the position, None at the end."""
+        until = self.ring.end if self.until is None else self.until
+        return self.ring.read(self.position) if self.position < until else None
+
+    def go_over(self, record: Record) -> None:
+        """Go to the end of the record at the position."""
+        self.position = record.end
+        self._seen_bytes += len(record.data)
+
+    def skipped(self) -> int:
+        """Return how many bytes were left out since it was asked last."""
+        count = sum(it.skipped for it in self._unfinished)
+        for it in self._unfinished:
+            it.skipped = 0
+        return count
+
+    def lines(self, record: Record) -> Iterator[Line]:
+        """Yield the lines that *record* completes."""
+        stream = record.flags & STDERR
+        for serial, at, data, partial in self._unfinished[stream].feed(record):
+            yield Line(self.slot, serial, NAMES[stream], at, data, partial)
+
+    def rest(self) -> Iterator[Line]:
+        """Yield what there is of lines that have no end."""
+        for name, it in zip(NAMES, self._unfinished, strict=True):
+            if it.held:
+                yield Line(self.slot, it.serial, name, it.at, it.rest(), partial=True)
+
+
+class Follower:
+    """A reader of several rings.  Borrows them, and lets them grow while it follows."""
+
+    def __init__(
+        self,
+        loop: Loop,
+        slots: Sequence[tuple[str, Ring]],
+        *,
+        lines: int | None,
+        stream: int | None,
+        since: float | None,
+        follow: bool,
+    ) -> None:
+        """Begin *lines* lines before the end, see Outputs.follow."""
+        self.over = False  #: nothing more will come
+        self._loop = loop
+        self._stream = stream
+        self._since = since
+        self._follows = follow
+        self._callback: Callable[[], object] | None = None
+        self._cursors = [_Cursor(name, ring, n, self._more) for n, (name, ring) in enumerate(slots)]
+        self._skip = 0 if lines is None else self._go_back(lines)
+        self._fresh = dict.fromkeys(self._cursors)  # those with something to read, perhaps
+        for cursor in self._cursors:
+            if follow:
+                cursor.ring.follow(cursor)
+            else:
+                cursor.until = cursor.ring.end
+
+    def _wants(self, record: Record) -> bool:
+        if self._stream is not None and record.flags & STDERR != self._stream:
+            return False
+        return self._since is None or record.at >= self._since
+
+    def _go_back(self, wanted: int) -> int:
+        """Move the cursors so that *wanted* lines are ahead; return how many are too many.
+
+        From the newest record of all to older ones: what is further back costs nothing.
+        """
+        newest: list[tuple[int, int, Record]] = []
+        for cursor in self._cursors:
+            cursor.go_to_end()
+            _push(newest, cursor, cursor.before(), -1)
+        ends = 0
+        torn: dict[tuple[int, int], bool] = {}  # by ring and stream: the oldest line, so far
+        while newest and ends - sum(torn.values()) < wanted:
+            _, number, record = heapq.heappop(newest)
+            cursor = self._cursors[number]
+            cursor.go_back_over(record)
+            if self._wants(record):
+                key = number, record.flags & STDERR
+                has_no_end = key not in torn and not record.data.endswith(b"\n")
+                ends += record.data.count(b"\n") + (has_no_end or bool(record.flags & ENDS))
+                torn[key] = not record.flags & BEGINS
+            if self._since is None or record.at >= self._since:
+                _push(newest, cursor, cursor.before(), -1)
+        return max(0, ends - sum(torn.values()) - wanted)
+
+    # --- reading
+
+    def take(self, most_bytes: int) -> tuple[list[Line], int]:
+        """Return the next lines, about *most_bytes*, and how many bytes were missed.
+
+        A line is at most 80 KiB long.  If there are none, `when_more` says when to ask
+        again: at once, if *most_bytes* were spent on what is not wanted.
+        """
+        lines: list[Line] = []
+        missed = size = 0
+        queue: list[tuple[int, int, Record]] = []
+        for cursor in self._fresh:
+            missed += cursor.catch_up()
+            _push(queue, cursor, cursor.next(), 1)
+        while queue and size < most_bytes:
+            _, number, record = heapq.heappop(queue)
+            cursor = self._cursors[number]
+            cursor.go_over(record)
+            size += len(record.data) + _PER_RECORD
+            if self._wants(record):
+                lines += cursor.lines(record)
+            _push(queue, cursor, cursor.next(), 1)
+        left = dict.fromkeys(self._cursors[number] for _, number, _ in queue)
+        for cursor in self._fresh:
+            missed += cursor.skipped()
+        self._fresh = left
+        if not left and not self._follows and not self.over:
+            self.over = True
+            lines += chain.from_iterable(cursor.rest() for cursor in self._cursors)
+        if self._skip:
+            skip = min(self._skip, len(lines))
+            self._skip -= skip
+            del lines[:skip]
+        return lines, missed
+
+    def when_more(self, callback: Callable[[], object]) -> None:
+        """Call once, soon after there is something to take."""
+        self._callback = callback
+        if self._fresh or self.over:
+            self._call()
+
+    def _more(self, cursor: _Cursor) -> None:
+        self._fresh[cursor] = None
+        self._call()
+
+    def _call(self) -> None:
+        if self._callback is not None:
+            callback, self._callback = self._callback, None
+            self._loop.call_soon(callback)
+
+    def close(self) -> None:
+        """Stop following; twice is once."""
+        self._callback = None
+        cursors, self._cursors = self._cursors, []
+        self._fresh.clear()
+        self.over = True
+        if self._follows:
+            for cursor in cursors:
+                cursor.ring.unfollow(cursor)
+
+
+def _push(
+    heap: list[tuple[int, int, Record]], cursor: _Cursor, record: Record | None, sign: int
+) -> None:
+    """Push what is next of a cursor; -1 as *sign* has the newest first."""
+    if record is not None:
+        heapq.heappush(heap, (sign * record.seq, cursor.number, record))
+
+
+def last_lines(ring: Ring, count: int, serial: int, stream: int) -> list[str]:
+    """Return the last lines of one worker's stream, for people: printable, and not endless."""
+    pieces: list[bytes] = []
+    position, ends = ring.end, 0
+    while position > ring.start and ends <= count:
+        record = ring.read_before(position)
+        position = record.start
+        if record.serial != serial:
+            break
+        if record.flags & STDERR == stream:
+            pieces.append(record.data)
+            ends += record.data.count(b"\n")
+    lines = b"".join(reversed(pieces)).split(b"\n")
+    if not lines[-1]:
+        lines.pop()
+    return [line[:_LONGEST_TEXT].decode(errors="backslashreplace") for line in lines[-count:]]
