@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from pidsup import __version__
 from pidsup.cli.codes import OK, USAGE
 from pidsup.config import machine
-from pidsup.config.kinds import Value
-from pidsup.config.load import load
-from pidsup.config.problem import ConfigError, Problem
+from pidsup.config.kind import Value
+from pidsup.config.load import read
+from pidsup.config.problem import Problem
 
 
 def parser() -> argparse.ArgumentParser:
@@ -35,49 +35,68 @@ def parser() -> argparse.ArgumentParser:
     check = commands.add_parser(
         "check",
         help="check a configuration without starting anything",
-        description="Report everything that can be known to be wrong with a configuration, "
-        "this machine's users, programs and directories included.  Exit code: 0 good, 2 not.",
+        description="Report everything that can be known to be wrong with a configuration and "
+        "its drop-ins, with this machine's users, programs, directories and addresses.  "
+        "Warnings are about what is probably not meant.  Exit code: 0 good, 2 not.",
     )
     check.add_argument("config", metavar="FILE", type=Path, help="TOML file")
+    commands.add_parser(
+        "schema",
+        help="print the JSON Schema of configurations",
+        description="Print the JSON Schema of configurations, by which editors complete and check.",
+    )
     return top
 
 
 def main(arguments: Sequence[str]) -> int:
     """Do all but `run`."""
     given = parser().parse_args(arguments)
-    try:
-        expanded = load(given.config)
-        found: list[Problem] = []
-    except ConfigError as error:
-        expanded, found = error.partial or {"watchers": {}}, list(error.problems)
-    if expanded["watchers"]:
-        found += _on_this_machine(expanded, given.config)
-    if found:
-        _complain(sorted(found, key=lambda problem: problem.line or 0))
-        return USAGE
-    watchers = expanded["watchers"]
-    assert isinstance(watchers, dict)  # noqa: S101  what the loader returns
-    print(f"{given.config}: good, {len(watchers)} watcher{'s' * (len(watchers) != 1)}")
-    return OK
+    if given.command == "schema":
+        return _print_schema()
+    return _check(given.config)
 
 
 def prepare(arguments: Sequence[str]) -> dict[str, Value] | None:
-    """Parse the arguments of `run` and read the file; say what is wrong with it."""
+    """Parse the arguments of `run` and read the file; say what is wrong with it.
+
+    What this machine lacks is a warning: it may be there by the time it is needed.
+    """
     given = parser().parse_args(arguments)
-    try:
-        expanded = load(given.config)
-    except ConfigError as error:
-        _complain(error.problems)
+    expanded, findings = read(given.config)
+    if expanded is None or findings.has_errors:
+        _complain(findings.in_order())
         return None
-    _complain(_on_this_machine(expanded, given.config), "warning: ")
+    machine.check(expanded, findings)
+    _complain(problem._replace(is_warning=True) for problem in findings.in_order())
     return expanded
 
 
-def _on_this_machine(expanded: dict[str, Value], path: Path) -> list[Problem]:
-    document = path.read_text(encoding="utf-8")
-    return machine.problems(expanded, file=str(path), document=document)
+def _check(path: Path) -> int:
+    expanded, findings = read(path)
+    if expanded is not None:
+        machine.check(expanded, findings)
+        machine.check_addresses(expanded, findings)
+    _complain(findings.in_order())
+    if expanded is None or findings.has_errors:
+        return USAGE
+    counts = [
+        f"{len(found)} {one}{'s' * (len(found) != 1)}"
+        for one in ("watcher", "socket")
+        if isinstance(found := expanded[f"{one}s"], dict) and (found or one == "watcher")
+    ]
+    print(f"{path}: good, {', '.join(counts)}")
+    return OK
 
 
-def _complain(problems: Sequence[Problem], prefix: str = "") -> None:
+def _print_schema() -> int:
+    import json
+
+    from pidsup.config.schema import as_schema
+
+    print(json.dumps(as_schema(), indent=2))
+    return OK
+
+
+def _complain(problems: Iterable[Problem]) -> None:
     for problem in problems:
-        print(f"{prefix}{problem}", file=sys.stderr)
+        print(f"{'warning: ' * problem.is_warning}{problem}", file=sys.stderr)

@@ -70,6 +70,7 @@ class WatcherSpec(NamedTuple):
     stdin_socket: str | None = None  #: a socket that is passed as standard input
     singleton: bool = False
     critical: bool = False
+    foreground: bool = False
     forward_signals: tuple[int, ...] = ()
 
 
@@ -111,6 +112,8 @@ class Config(NamedTuple):
     access: Access = Access()
     console_format: str = "prefixed"  #: prefixed, json
     orphan_timeout_s: float = 5.0
+    control_socket: bool = True
+    log_level: str = "info"  #: info, warning, error
     files: tuple[str, ...] = ()  #: that it was read from
 
 
@@ -124,6 +127,8 @@ def config(expanded: Mapping[str, Any]) -> Config:
         access=Access(*(tuple(control[role]) for role in Access._fields)),
         console_format=supervisor["console_format"],
         orphan_timeout_s=supervisor["orphan_timeout"],
+        control_socket=supervisor["control_socket"],
+        log_level=supervisor["log_level"],
         files=tuple(expanded["files"]),
     )
 
@@ -163,6 +168,7 @@ def watcher_spec(name: str, values: Mapping[str, Any]) -> WatcherSpec:
         stdin_socket=values["stdin_socket"],
         singleton=values["singleton"],
         critical=values["critical"],
+        foreground=values["foreground"],
         forward_signals=tuple(values["forward_signals"]),
     )
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
-from pidsup.config.kinds import Value
+from pidsup.config.document import Document
+from pidsup.config.kind import Path, spelled
 from pidsup.errors import PidsupError
 
 
@@ -15,6 +17,7 @@ class Problem(NamedTuple):
     text: str
     line: int | None = None
     file: str = ""
+    is_warning: bool = False  #: it can be used all the same
 
     def __str__(self) -> str:
         """Render as "FILE:LINE: KEY: TEXT", leaving out what is not known."""
@@ -23,16 +26,52 @@ class Problem(NamedTuple):
 
 
 class ConfigError(PidsupError):
-    """A configuration cannot be used.
+    """A configuration cannot be used; `problems` has all that was found, warnings too."""
 
-    `problems` has all that was found; `partial` is what could be read all the same, with
-    defaults for what is wrong, or None.
-    """
+    def __init__(self, problems: Iterable[Problem]) -> None:
+        """Keep *problems*, in the order of the files."""
+        self.problems = tuple(problems)
+        super().__init__("\n".join(map(str, self.problems)))
 
-    def __init__(
-        self, problems: tuple[Problem, ...], partial: dict[str, Value] | None = None
-    ) -> None:
-        """Keep *problems*, in the order of the file."""
-        super().__init__("\n".join(map(str, problems)))
-        self.problems = problems
-        self.partial = partial
+
+class Findings:
+    """Collects problems, and knows from the document where each stands."""
+
+    def __init__(self, document: Document) -> None:
+        self._document = document
+        self._found: list[Problem] = []
+
+    def error(self, path: Path, text: str) -> None:
+        """Note what makes the configuration unusable."""
+        self._note(path, text, is_warning=False)
+
+    def warning(self, path: Path, text: str) -> None:
+        """Note what is probably not meant."""
+        self._note(path, text, is_warning=True)
+
+    def add(self, problem: Problem) -> None:
+        """Note a problem of another file."""
+        self._found.append(problem)
+
+    def _note(self, path: Path, text: str, *, is_warning: bool) -> None:
+        file, line = self._document.where(path)
+        self._found.append(Problem(spelled(path), text, line, file, is_warning))
+
+    def is_wrong(self, path: Path) -> bool:
+        """Tell whether an error was noted at *path* or inside it."""
+        key = spelled(path)
+        return any(
+            not problem.is_warning and problem.key.startswith(key)
+            for problem in self._found
+            if problem.key[len(key) : len(key) + 1] in ("", ".", "[")
+        )
+
+    @property
+    def has_errors(self) -> bool:
+        """Whether the configuration cannot be used."""
+        return not all(problem.is_warning for problem in self._found)
+
+    def in_order(self) -> tuple[Problem, ...]:
+        """Return all, in the order of the files and their lines."""
+        files = {file: i for i, file in enumerate(self._document.files)}
+        return tuple(sorted(self._found, key=lambda p: (files.get(p.file, -1), p.line or 0)))

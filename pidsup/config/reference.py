@@ -6,38 +6,59 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from itertools import groupby
 
-from pidsup.config.options import REQUIRED, SUPERVISOR, WATCHER, Option
+from pidsup.config.option import AT_LOAD, AT_START, REQUIRED, Option
+from pidsup.config.options import CONTROL, SOCKET, SUPERVISOR, WATCHER
+
+_APPLIES = {"live": "a change applies at once", "restart": "a change applies with a restart"}
+_FILLS = {AT_START: "placeholders", AT_LOAD: "placeholders `{env.NAME}`", "": ""}
 
 
 def as_markdown() -> str:
-    """Return both sections, an entry per option."""
-    return _section("[supervisor]", SUPERVISOR) + "\n" + _section("[watchers.NAME]", WATCHER)
+    """Return all four sections, an entry per option."""
+    return "\n".join(
+        (
+            _section("[supervisor]", SUPERVISOR),
+            _section("[control]", CONTROL),
+            _section("[sockets.NAME]", SOCKET),
+            _section("[watchers.NAME]", WATCHER),
+        )
+    )
 
 
 def _section(title: str, options: Mapping[str, Option]) -> str:
     parts = [f"## {title}\n"]
-    for key, option in options.items():
-        facts = [option.kind.name, _default(option)]
-        if option.systemd:
-            facts.append(f"systemd `{option.systemd}`")
-        if option.circus:
-            facts.append(f"Circus `{option.circus}`")
-        parts.append(f"### {key}\n\n{' · '.join(facts)}\n\n{' '.join(option.text.split())}\n")
+    for part, of_part in groupby(options.items(), lambda item: item[1].part):
+        if part:
+            parts.append(f"### {part}\n")
+        parts += [_entry("####" if part else "###", key, option) for key, option in of_part]
     return "\n".join(parts)
 
 
+def _entry(heading: str, key: str, option: Option) -> str:
+    facts = [option.kind.name, _default(option), _FILLS[option.fills], _APPLIES[option.applies]]
+    if option.systemd:
+        facts.append(f"systemd `{option.systemd}`")
+    if option.circus:
+        facts.append(f"Circus `{option.circus}`")
+    line = " · ".join(filter(None, facts))
+    return f"{heading} {key}\n\n{line}\n\n{' '.join(option.text.split())}\n"
+
+
 def _default(option: Option) -> str:
-    default = option.default
-    if default is REQUIRED:
+    if option.default is REQUIRED:
         return "required"
-    if default is None:
+    if option.default is None:
         return "no default"
-    if option.kind.name == "duration":
-        return f"default `{default:g}s`"
-    if option.kind.name == "signal":
-        return "default `TERM`"
-    return f"default `{str(default).lower() if isinstance(default, bool) else default}`"
+    return f"default `{as_toml(option.default)}`"
+
+
+def as_toml(value: object) -> str:
+    """Write a default as a file would."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return f'"{value}"' if isinstance(value, str) else str(value)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Find the line on which a key of a TOML document stands, for messages.
+"""Find the line on which each key of a TOML document stands, for messages.
 
 Pure.  tomllib says nothing of positions; this reads just enough of TOML's
 grammar to follow tables, keys, strings and brackets, and is only ever used on
@@ -9,48 +9,34 @@ nearby.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import NamedTuple
 
-_Path = tuple[str, ...]
+from pidsup.config.kind import Path
 
-_KEY = r"""(?:[A-Za-z0-9_-]+|"(?:[^"\\]|\\.)*"|'[^']*')"""
-_DOTTED = rf"{_KEY}(?:\s*\.\s*{_KEY})*"
-_HEADER = re.compile(rf"\s*\[\[?\s*({_DOTTED})\s*\]\]?")
-_ASSIGNMENT = re.compile(rf"\s*({_DOTTED})\s*=")
-_PART = re.compile(_KEY)
 _TOKEN = re.compile(
-    r'"""(?:[^\\]|\\.)*?"""'
-    r"|'''.*?'''"
+    r'"""(?:[^\\]|\\.)*?"{3,5}'
+    r"|'''.*?'{3,5}"
     r'|"(?:[^"\\\n]|\\.)*"'
     r"|'[^'\n]*'"
-    r"|#[^\n]*|[\[\]{}]|\n",
+    r"|(?P<skip>#[^\n]*|[ \t\r]+)"
+    r"|[^\s\[\]{},=.#\"']+"
+    r"|.|\n",
     re.DOTALL,
 )
 
 
-def lines_of_keys(document: str) -> dict[_Path, int]:
-    """Return the first line, from 1, of every table and key."""
-    found: dict[_Path, int] = {}
-    table: _Path = ()
-    at, line = 0, 1
-    while at < len(document):
-        header = _HEADER.match(document, at)
-        assignment = None if header else _ASSIGNMENT.match(document, at)
-        match = header or assignment
-        if match:
-            line += document.count("\n", at, match.start(1))
-            path = tuple(map(_unquoted, _PART.findall(match[1])))
-            if header:
-                table = path
-            else:
-                path = (*table, *path)
-            found.setdefault(path, line)
-            line += document.count("\n", match.start(1), match.end())
-            at = match.end()
-        at, line = _end_of_line(document, at, line)
-    return found
+class _Token(NamedTuple):
+    text: str
+    line: int
 
 
-def line_of(found: dict[_Path, int], path: _Path) -> int | None:
+def lines_of_keys(document: str) -> dict[Path, int]:
+    """Return the first line, from 1, of every table, key and element of an array."""
+    return _Walk(document).found
+
+
+def line_of(found: Mapping[Path, int], path: Path) -> int | None:
     """Return the line of *path*, or of the nearest table around it."""
     while path:
         if path in found:
@@ -59,19 +45,104 @@ def line_of(found: dict[_Path, int], path: _Path) -> int | None:
     return None
 
 
-def _unquoted(key: str) -> str:
-    return key[1:-1] if key[0] in "\"'" else key
+class _Walk:
+    """One pass over the tokens of a document."""
+
+    def __init__(self, document: str) -> None:
+        self.found: dict[Path, int] = {}
+        self._tokens = _tokens(document)
+        self._at = 0
+        self._elements: dict[Path, int] = {}  # how many an array of tables has so far
+        table: Path = ()
+        while self._peek():
+            if self._peek() == "\n":
+                self._next()
+            elif self._peek() == "[":
+                table = self._header()
+            else:
+                self._assignment(table)
+
+    def _peek(self) -> str:
+        return self._tokens[self._at].text if self._at < len(self._tokens) else ""
+
+    def _next(self) -> _Token:
+        token = self._tokens[self._at]
+        self._at += 1
+        return token
+
+    def _header(self) -> Path:
+        line = self._next().line
+        is_array = self._peek() == "["
+        if is_array:
+            self._next()
+        path: Path = ()
+        for part in self._key("]"):
+            path = (*path, part)
+            if path in self._elements:
+                path = (*path, self._elements[path] - 1)
+        if is_array:
+            if isinstance(path[-1], int):
+                path = path[:-1]
+            index = self._elements.get(path, 0)
+            self._elements[path] = index + 1
+            self.found.setdefault(path, line)
+            path = (*path, index)
+        while self._peek() == "]":
+            self._next()
+        self.found.setdefault(path, line)
+        return path
+
+    def _key(self, end: str) -> Path:
+        parts: list[str] = []
+        while self._peek() not in (end, ""):
+            part = self._next().text
+            if part != ".":
+                parts.append(part[1:-1] if part[0] in "\"'" else part)
+        return tuple(parts)
+
+    def _assignment(self, table: Path) -> None:
+        line = self._tokens[self._at].line
+        path = (*table, *self._key("="))
+        self._next_if("=")
+        self.found.setdefault(path, line)
+        self._value(path)
+
+    def _value(self, path: Path) -> None:
+        if self._next_if("["):
+            self._array(path)
+        elif self._next_if("{"):
+            while self._peek() not in ("}", ""):
+                if self._peek() in (",", "\n"):
+                    self._next()
+                else:
+                    self._assignment(path)
+            self._next_if("}")
+        else:
+            while self._peek() not in (",", "]", "}", "\n", ""):
+                self._next()
+
+    def _array(self, path: Path) -> None:
+        index = 0
+        while self._peek() not in ("]", ""):
+            if self._peek() in (",", "\n"):
+                index += self._next().text == ","
+            else:
+                self.found.setdefault((*path, index), self._tokens[self._at].line)
+                self._value((*path, index))
+        self._next_if("]")
+
+    def _next_if(self, text: str) -> bool:
+        if self._peek() != text:
+            return False
+        self._next()
+        return True
 
 
-def _end_of_line(document: str, at: int, line: int) -> tuple[int, int]:
-    """Skip to behind the newline that ends a value, which may span many lines."""
-    depth = 0
-    for token in _TOKEN.finditer(document, at):
-        line += token[0].count("\n")
-        if token[0] in "[{":
-            depth += 1
-        elif token[0] in "]}":
-            depth -= 1
-        elif token[0] == "\n" and depth <= 0:
-            return token.end(), line
-    return len(document), line
+def _tokens(document: str) -> list[_Token]:
+    found: list[_Token] = []
+    line = 1
+    for match in _TOKEN.finditer(document):
+        if match["skip"] is None:
+            found.append(_Token(match[0], line))
+        line += match[0].count("\n")
+    return found

@@ -23,6 +23,12 @@ other = 1
 inline = { a = 1, "b" = 2 }
 "quoted key" = 1
 dotted.key = 2
+steps = [  # of a plan
+  { signal = "TERM" },
+
+  { signal = "KILL", 'to' = "all" },
+]
+when = 1979-05-27 07:32:00
 
 [[list]]
 x = 1
@@ -35,21 +41,31 @@ def test_each_key_and_table_is_found_on_its_line() -> None:
     lines = lines_of_keys(DOCUMENT)
     texts = DOCUMENT.splitlines()
     for path, line in lines.items():
-        assert path[-1] in texts[line - 1], (path, line)
+        key = next(part for part in reversed(path) if isinstance(part, str))
+        assert isinstance(path[-1], int) or key in texts[line - 1], (path, line)
+    web = ("watchers", "web")
     assert set(lines) == {
         ("top",),
-        ("watchers", "web"),
-        ("watchers", "web", "command"),
-        ("watchers", "web", "text"),
-        ("watchers", "web", "literal"),
-        ("watchers", "web", "inline"),
-        ("watchers", "web", "quoted key"),
-        ("watchers", "web", "dotted", "key"),
+        web,
+        *((*web, "command", *index) for index in [(), (0,), (1,)]),
+        (*web, "text"),
+        (*web, "literal"),
+        (*web, "inline"),
+        (*web, "inline", "a"),
+        (*web, "inline", "b"),
+        (*web, "quoted key"),
+        (*web, "dotted", "key"),
+        *((*web, "steps", *inner) for inner in [(), (0,), (1,)]),
+        *((*web, "steps", *inner) for inner in [(0, "signal"), (1, "signal"), (1, "to")]),
+        (*web, "when"),
         ("list",),
-        ("list", "x"),
+        *(("list", *inner) for inner in [(0,), (1,), (0, "x"), (1, "x")]),
     }
     assert lines["watchers", "web", "command"] == 5
+    assert lines["watchers", "web", "command", 1] == 7
     assert lines["watchers", "web", "quoted key"] == 17
+    assert lines["watchers", "web", "steps", 1, "to"] == 22
+    assert (lines["list", 0, "x"], lines["list", 1, "x"]) == (27, 29)
 
 
 def test_an_unknown_path_is_at_its_table() -> None:

@@ -1,0 +1,86 @@
+"""Signals by name and number, signal(7).
+
+Pure, and light: the daemon takes signals by name, too.
+"""
+
+from __future__ import annotations
+
+from pidsup.config.kind import Kind, Wrong, must_be
+
+#: The numbers are the same on x86-64 and aarch64.
+SIGNALS = {
+    name: number
+    for number, name in enumerate(
+        "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT CHLD CONT "
+        "STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS".split(),
+        start=1,
+    )
+}
+_RTMIN, _RTMAX = 34, 64  # as glibc leaves them to programs
+
+#: What a supervisor cannot pass on, and why.
+_KEPT = {
+    **dict.fromkeys(("KILL", "STOP"), "no program can catch it"),
+    **dict.fromkeys(("TERM", "INT"), "it stops the supervisor, which stops its workers"),
+    "CHLD": "the supervisor needs it itself",
+    **dict.fromkeys(
+        ("ILL", "TRAP", "BUS", "FPE", "SEGV", "SYS"), "it is the end of a supervisor that errs"
+    ),
+}
+
+
+def signal_number(value: object) -> int:
+    """Take "TERM", "SIGTERM", "RTMIN+3" or a number; return the number."""
+    number = _from_name(value) if isinstance(value, str) else value
+    if isinstance(number, bool) or not isinstance(number, int) or not 1 <= number <= _RTMAX:
+        raise must_be('a signal such as "TERM", "SIGUSR1", "RTMIN+3", or its number', value)
+    return number
+
+
+def _from_name(text: str) -> int:
+    """Return 0 for what is no signal."""
+    name = text.upper().removeprefix("SIG")
+    base, sign, offset = name[:5], name[5:6], name[6:]
+    if base in ("RTMIN", "RTMAX") and name != base:
+        if sign != "+-"[base == "RTMAX"] or not _is_decimal(offset):
+            return 0
+        number = _RTMIN + int(offset) if sign == "+" else _RTMAX - int(offset)
+        return number if _RTMIN <= number <= _RTMAX else 0
+    if _is_decimal(name):
+        return int(name)
+    return {"RTMIN": _RTMIN, "RTMAX": _RTMAX, **SIGNALS}.get(name, 0)
+
+
+def _is_decimal(text: str) -> bool:
+    return text.isascii() and text.isdecimal() and len(text) <= 2
+
+
+def forwarded(value: object) -> int:
+    """Take a signal that a supervisor can pass on."""
+    number = signal_number(value)
+    for name, why in _KEPT.items():
+        if SIGNALS[name] == number:
+            raise Wrong(((), f"cannot be {name}: {why}"))
+    return number
+
+
+def any_case(word: str) -> str:
+    """Return the regular expression of a word in any case, for a schema: none has flags."""
+    return "".join(f"[{c.upper()}{c.lower()}]" if c.isalpha() else c for c in word)
+
+
+def _schema() -> dict[str, object]:
+    names = "|".join(map(any_case, SIGNALS))
+    realtime = rf"{any_case('RTMIN')}(\+([0-2]?[0-9]|30))?|{any_case('RTMAX')}(-([0-2]?[0-9]|30))?"
+    number = "0?[1-9]|[1-5][0-9]|6[0-4]"
+    return {
+        "anyOf": [
+            {"enum": list(SIGNALS)},
+            {"type": "string", "pattern": f"^({any_case('SIG')})?({names}|{realtime}|{number})$"},
+            {"type": "integer", "minimum": 1, "maximum": _RTMAX},
+        ]
+    }
+
+
+SIGNAL = Kind("signal", signal_number, _schema())
+FORWARDED = Kind("signal", forwarded, SIGNAL.schema)
