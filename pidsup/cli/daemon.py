@@ -84,7 +84,7 @@ def _put_together(
         from pidsup.control.server import Server
         from pidsup.control.service import Service
 
-        server = Server(directory, Service(supervisor), loop, log)
+        server = Server(directory, Service(supervisor), loop, log, access=settings.access)
         parts.callback(server.close)
         where = shown(directory.address)
     log.info("supervisor started", name=settings.name, pid=os.getpid(), socket=where)

@@ -6,6 +6,7 @@ watches until the slots are there, have failed, or a contrary wish has come.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterable
 from enum import Enum
 from typing import NamedTuple
@@ -13,6 +14,12 @@ from typing import NamedTuple
 from pidsup.policy.lifecycle import State
 from pidsup.watcher.slot import Slot
 from pidsup.watcher.watcher import AT_REST, Watcher
+
+HISTORY = 200  #: changes that are over and can be looked back at
+_MOST_UNDER_WAY = 1000
+_MOST_OPEN = 100_000  # tasks under way, of all changes: each new change looks at those of its slots
+_TASKS_KEPT = 20  # of a change that is looked back at: those that are not done
+_LONGEST = 200  # characters of what was asked for, and of a reason that is kept
 
 
 class Actor(NamedTuple):
@@ -79,25 +86,63 @@ class Task:
             self.end(TaskState.FAILED, slot.reason or "the watcher was stopped")
 
 
+class Summary(NamedTuple):
+    """A change as it stood, without slots and with few of its tasks: what can be kept."""
+
+    id: str
+    kind: str
+    actor: Actor
+    what: str
+    asked_at: float
+    ended_at: float | None
+    state: TaskState
+    total: int
+    over: int
+    tasks: tuple[tuple[str, TaskState, str], ...]  #: slot, state, reason
+    watchers: frozenset[str]  #: that it is about
+
+    def __str__(self) -> str:
+        """Word it for a person."""
+        return (
+            f"{self.kind} {self.what} by {self.actor}"
+            if self.what
+            else f"{self.kind} by {self.actor}"
+        )
+
+
 class Change:
     """One accepted command."""
 
     def __init__(
-        self, number: int, kind: str, actor: Actor, wall: float, tasks: list[Task]
+        self,
+        number: int,
+        kind: str,
+        actor: Actor,
+        *,
+        what: str,
+        asked_at: float,
+        tasks: list[Task],
     ) -> None:
         """Start out with all its tasks."""
         self.id = str(number)
         self.kind = kind
         self.actor = actor
-        self.asked_at = wall  #: seconds since 1970
+        self.what = what if len(what) <= _LONGEST else f"{what[: _LONGEST - 3]}..."
+        self.asked_at = asked_at  #: seconds since 1970
+        self.ended_at: float | None = None
         self.tasks = tasks
         self.left = sum(task.state is TaskState.DOING for task in tasks)  #: tasks under way
         self.superseded_by: str | None = None
         self._waiters: list[Callable[[Change], object]] = []
+        self._followers: list[Callable[[], object]] = []
 
     def __str__(self) -> str:
         """Name it for the one that it supersedes."""
         return f"{self.kind} (change {self.id})"
+
+    def because(self) -> str:
+        """Name it as what something is wanted for."""
+        return f"{self} by {self.actor}"
 
     @property
     def state(self) -> TaskState:
@@ -108,6 +153,24 @@ class Change:
                 return state
         return TaskState.DONE
 
+    def summary(self) -> Summary:
+        """Return what can be kept of it."""
+        undone = [task for task in self.tasks if task.state is not TaskState.DONE]
+        tasks = ((t.slot.name, t.state, t.reason[:_LONGEST]) for t in undone[:_TASKS_KEPT])
+        return Summary(
+            id=self.id,
+            kind=self.kind,
+            actor=self.actor,
+            what=self.what,
+            asked_at=self.asked_at,
+            ended_at=self.ended_at,
+            state=self.state,
+            total=len(self.tasks),
+            over=len(self.tasks) - self.left,
+            tasks=tuple(tasks),
+            watchers=frozenset(t.slot.name.partition(":")[0] for t in self.tasks),
+        )
+
     def when_over(self, callback: Callable[[Change], object]) -> None:
         """Call back once it is over: now, if it is."""
         if self.left:
@@ -115,38 +178,61 @@ class Change:
         else:
             callback(self)
 
-    def forget(self, callback: Callable[[Change], object]) -> None:
-        """Do not call back any more."""
-        if callback in self._waiters:
-            self._waiters.remove(callback)
+    def follow(self, callback: Callable[[], object]) -> None:
+        """Call back whenever a task has come to its end, but for the last."""
+        self._followers.append(callback)
 
-    def ended_one(self) -> None:
-        """Count a task that has come to its end; with the last, call back all who wait."""
-        self.left -= 1
-        if not self.left:
-            waiters, self._waiters = self._waiters, []
-            for callback in waiters:
-                callback(self)
+    def forget(self, *callbacks: Callable[..., object]) -> None:
+        """Do not call back any more."""
+        for callback in callbacks:
+            for told in (self._waiters, self._followers):
+                if callback in told:
+                    told.remove(callback)
+
+    def is_waited_for(self) -> bool:
+        """Tell whether somebody wants to hear how it ends."""
+        return bool(self._waiters)
+
+    def tell(self) -> None:
+        """Call back those who follow it; once it is over, all who wait."""
+        if self.left:
+            for follower in list(self._followers):
+                follower()
+            return
+        waiters, self._waiters, self._followers = self._waiters, [], []
+        for callback in waiters:
+            callback(self)
 
 
 class Changes:
-    """The changes under way."""
+    """The changes under way, and what is kept of those that are over."""
 
-    def __init__(self) -> None:
-        """Start with none."""
+    def __init__(self, wall: Callable[[], float], announce: Callable[[Summary], object]) -> None:
+        """Start with none; *announce* hears of each that begins and that ends."""
         self.under_way: dict[str, Change] = {}  #: by id, oldest first
+        self.history: deque[Summary] = deque(maxlen=HISTORY)  #: in the order of their ends
+        self._wall = wall
+        self._announce = announce
         self._open: dict[Slot, list[tuple[Change, Task]]] = {}
         self._number = 0
+        self._left = 0  # tasks under way
 
-    def begin(self, kind: str, actor: Actor, wall: float, tasks: Iterable[Task]) -> Change:
+    def begin(self, kind: str, actor: Actor, what: str, tasks: Iterable[Task]) -> Change:
         """Accept a command: earlier tasks with a contrary goal are superseded by it.
 
         To be called before the wishes change; `review` its slots afterwards.
         """
         self._number += 1
-        change = Change(self._number, kind, actor, wall, list(tasks))
-        if change.left:
-            self.under_way[change.id] = change
+        change = Change(
+            self._number, kind, actor, what=what, asked_at=self._wall(), tasks=list(tasks)
+        )
+        if not change.left:
+            self._close(change)
+            return change
+        self._make_room(change.left)
+        self._left += change.left
+        self.under_way[change.id] = change
+        self._announce(change.summary())
         for task in change.tasks:
             if task.goal is not None:
                 self._supersede(task, change)
@@ -159,6 +245,16 @@ class Changes:
                 task.end(TaskState.SUPERSEDED, f"superseded by {by}")
                 change.superseded_by = change.superseded_by or str(by)
         self._close_ended(new.slot)
+
+    def _make_room(self, tasks: int) -> None:
+        """Follow the oldest no longer that nobody waits for: who waits is bounded elsewhere."""
+        for change in list(self.under_way.values()):
+            if len(self.under_way) < _MOST_UNDER_WAY and self._left + tasks <= _MOST_OPEN:
+                return
+            for task in () if change.is_waited_for() else change.tasks:
+                if task.state is TaskState.DOING:
+                    task.end(TaskState.SUPERSEDED, "not followed any more: too many are under way")
+                    self._close_ended(task.slot)
 
     def review(self, slot: Slot) -> None:
         """Look what the slot's new state means for those who wait."""
@@ -175,6 +271,20 @@ class Changes:
             self._open[slot] = left
         for change, task in waiting:
             if task.state is not TaskState.DOING:
-                if change.left == 1:
+                change.left -= 1
+                self._left -= 1
+                if not change.left:
                     del self.under_way[change.id]
-                change.ended_one()
+                    self._close(change)
+                change.tell()
+
+    def _close(self, change: Change) -> None:
+        change.ended_at = self._wall()
+        summary = change.summary()
+        self.history.append(summary)
+        self._announce(summary)
+
+    def known(self) -> list[Summary]:
+        """Return all that are known, oldest first."""
+        alive = [change.summary() for change in self.under_way.values()]
+        return sorted([*self.history, *alive], key=lambda change: int(change.id))

@@ -8,7 +8,7 @@ pre-empts everything at any time.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from pidsup.config.model import Config
 from pidsup.errors import Invalid, NoSuchSelector, ShuttingDown
@@ -26,10 +26,12 @@ from pidsup.process.exit import report, signal_name
 from pidsup.process.orphans import Orphans
 from pidsup.process.spawner import Spawner
 from pidsup.supervisor.changes import Actor, Change, Changes, Goal, Task, TaskState
+from pidsup.supervisor.events import Events
 from pidsup.supervisor.leftovers import Leftovers
 from pidsup.supervisor.selectors import Selection, select
 from pidsup.supervisor.signals import QUIT, URGENT
 from pidsup.supervisor.table import Identity, Table
+from pidsup.supervisor.wishes import Wishes
 from pidsup.watcher.plan import Surroundings
 from pidsup.watcher.slot import Slot
 from pidsup.watcher.sockets import Listeners
@@ -66,7 +68,9 @@ class Supervisor:
         self.kernel = kernel
         self.loop = loop
         self.log = log
-        self.changes = Changes()
+        self.events = Events(loop, kernel.wall, identity.instance)
+        self.changes = Changes(kernel.wall, self.events.change)
+        self.wishes = Wishes(self.events, kernel.now)
         self.shutting_down = False
         self.exit_code = 0
         self._on_end: Callable[[int], object] | None = on_end
@@ -102,28 +106,30 @@ class Supervisor:
 
     def begin(self) -> None:
         """Start what starts by itself."""
+        self.events.supervisor(self.name, "running")
         for watcher in self.watchers.values():
             if watcher.spec.autostart and not self.shutting_down:
+                self.wishes.run(watcher, None, wanted=True, why="autostart")
                 watcher.start()
 
     # --- commands
 
-    def start(self, selectors: Iterable[str], actor: Actor) -> Change:
+    def start(self, selectors: Sequence[str], actor: Actor) -> Change:
         """Want the selected to run; what had failed is tried again."""
         return self._command("start", selectors, actor, Goal.UP, Watcher.start)
 
-    def stop(self, selectors: Iterable[str], actor: Actor) -> Change:
+    def stop(self, selectors: Sequence[str], actor: Actor) -> Change:
         """Want the selected to be down."""
         return self._command("stop", selectors, actor, Goal.DOWN, Watcher.stop)
 
-    def restart(self, selectors: Iterable[str], actor: Actor) -> Change:
+    def restart(self, selectors: Sequence[str], actor: Actor) -> Change:
         """Want workers in the selected that are started from now on."""
         return self._command("restart", selectors, actor, Goal.UP, Watcher.restart)
 
     def _command(
         self,
         kind: str,
-        selectors: Iterable[str],
+        selectors: Sequence[str],
         actor: Actor,
         goal: Goal,
         wish: Callable[[Watcher, list[Slot] | None], None],
@@ -142,12 +148,13 @@ class Supervisor:
         change = self._begin(kind, actor, tasks, selectors)
         # In start order, and down in reverse: who comes first holds up who comes after.
         for watcher, slots in reversed(chosen) if goal is Goal.DOWN else chosen:
+            self.wishes.run(watcher, slots, wanted=goal is Goal.UP, why=change.because())
             wish(watcher, slots)
         self._review(change)
         return change
 
     def scale(
-        self, selectors: Iterable[str], actor: Actor, *, workers: int | None, by: int = 0
+        self, selectors: Sequence[str], actor: Actor, *, workers: int | None, by: int = 0
     ) -> Change:
         """Want *workers* workers, or *by* more than wanted now, in each selected watcher."""
         chosen = self._select(selectors)
@@ -172,11 +179,12 @@ class Supervisor:
         number = f"{by:+}" if workers is None else workers
         change = self._begin("scale", actor, tasks, [*selectors, str(number)])
         for watcher, _ in targets:
+            self.wishes.scale(watcher, change.because())
             watcher.reconcile()
         self._review(change)
         return change
 
-    def signal(self, selectors: Iterable[str], actor: Actor, signo: int, whom: Whom) -> Change:
+    def signal(self, selectors: Sequence[str], actor: Actor, signo: int, whom: Whom) -> Change:
         """Send a signal to the selected workers, to their children, or to their trees."""
         tasks = []
         for watcher, slots in self._select(selectors):
@@ -208,11 +216,13 @@ class Supervisor:
             for watcher in self.watchers.values()
             for slot in watcher.slots.values()
         ]
-        change = self.changes.begin("shutdown", actor, self.kernel.wall(), tasks)
+        change = self.changes.begin("shutdown", actor, "", tasks)
         if not self.shutting_down:
             self.shutting_down = True
             self.exit_code = code
+            self.events.supervisor(self.name, "stopping", change.because())
         for watcher in reversed(self.watchers.values()):
+            self.wishes.run(watcher, None, wanted=False, why=change.because())
             watcher.stop()
         self._review(change)
         return change
@@ -225,14 +235,14 @@ class Supervisor:
         for watcher in self.watchers.values():
             watcher.hurry()
 
-    def _select(self, selectors: Iterable[str]) -> Selection:
+    def _select(self, selectors: Sequence[str]) -> Selection:
         if self.shutting_down:
             raise ShuttingDown
         return select(self.watchers, selectors)
 
-    def _begin(self, kind: str, actor: Actor, tasks: list[Task], what: Iterable[str]) -> Change:
-        change = self.changes.begin(kind, actor, self.kernel.wall(), tasks)
-        self.log.info(kind, what=" ".join(what), change=change.id, asked_by=actor)
+    def _begin(self, kind: str, actor: Actor, tasks: list[Task], what: Sequence[str]) -> Change:
+        change = self.changes.begin(kind, actor, " ".join(what), tasks)
+        self.log.info(kind, what=change.what, change=change.id, asked_by=actor)
         return change
 
     def _review(self, change: Change) -> None:
@@ -254,6 +264,7 @@ class Supervisor:
 
     def slot_entered(self, watcher: Watcher, slot: Slot) -> None:
         """Write down a start before it is made; the rest can wait until the slot has settled."""
+        self.events.slot(watcher, slot)
         if slot.state is State.STARTING:
             self._record(watcher, slot)
         elif slot.state is State.READY and slot.child is not None:
@@ -263,6 +274,7 @@ class Supervisor:
         """Write it down, and see who waits for it: changes, other watchers, the shutdown."""
         if slot.written is not slot.state and watcher.slots.get(slot.index) is slot:
             self._record(watcher, slot)
+        self.events.settled(slot)
         self.changes.review(slot)
         if watcher.spec.critical and not self.shutting_down:
             self._end_with(watcher)
@@ -312,6 +324,7 @@ class Supervisor:
         except OSError as error:
             self._cannot_record(slot, error)
         self._cleaning.pop(slot, None)
+        self.wishes.forget(slot)
         self.changes.review(slot)
 
     def gave_up(self, watcher: Watcher, slot: Slot) -> None:
@@ -319,6 +332,7 @@ class Supervisor:
         action = watcher.spec.on_give_up
         if action is GiveUpAction.STOP:
             self.log.error("stopping watcher", watcher=watcher.spec.name, why=slot.reason)
+            self.wishes.run(watcher, None, wanted=False, why='on_give_up = "stop"')
             watcher.stop()
             self._look_later()
         elif action is GiveUpAction.EXIT and not self.shutting_down:

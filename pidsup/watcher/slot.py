@@ -137,6 +137,16 @@ class Slot:
         """Say why it is where it is, for people; worded only when somebody asks."""
         return str(self._why)
 
+    @property
+    def why(self) -> object:
+        """Return the reason as it is kept, to be worded later; it does not change any more."""
+        return self._why
+
+    @property
+    def failed_at(self) -> tuple[float, ...]:
+        """Return when it failed of late, as far as that counts for giving it up."""
+        return self._memory.bad_at
+
     def close(self) -> None:
         """Give up the output."""
         if self.output is not None:

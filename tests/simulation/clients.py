@@ -5,16 +5,21 @@ They call `control.service.Service` as a connection does; the wire is tested els
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable
 from random import Random
 from typing import Any
 
+from pidsup.control.progress import Progress
 from pidsup.control.protocol import INTERFACE, Message, call, encode
-from pidsup.control.service import Service, Wait
+from pidsup.control.request import Caller
+from pidsup.control.roles import Role
+from pidsup.control.service import Service
+from pidsup.control.stream import Stream
 from pidsup.loop.loop import EpollLoop
 from pidsup.loop.timers import TimerHandle
 from pidsup.policy.lifecycle import State
-from pidsup.supervisor.changes import Actor, Change, Goal, Task, TaskState
+from pidsup.supervisor.changes import Actor, Change, Goal, TaskState
 from pidsup.supervisor.supervisor import Supervisor
 from pidsup.watcher.slot import Slot
 from pidsup.watcher.watcher import AT_REST, Watcher
@@ -23,38 +28,42 @@ from tests.simulation.violation import Violation, demand
 
 _AT_REST = tuple(AT_REST)
 _NOT_UP = (State.FAILED, State.COMPLETED, State.BACKOFF)
-_ACTOR = Actor(0, 4711, "client")
+_CALLER = Caller(0, Role.ADMIN, lambda: Actor(0, 4711, "client"))
 _ERRORS_OF_STATE = {
     TaskState.DONE: None,
     TaskState.FAILED: f"{INTERFACE}.Failed",
     TaskState.SUPERSEDED: f"{INTERFACE}.Superseded",
 }
+_TIMED_OUT = f"{INTERFACE}.TimedOut"
 
 
 class _Waiting:
-    """A client whose answer is still to come, as control.server.Connection waits for it."""
+    """A client whose answer is still to come, as control.connection waits for it."""
 
-    def __init__(self, wait: Wait, tell: Callable[[_Waiting, Message, str | None], None]) -> None:
-        self.change = wait.change
-        self.timeout: TimerHandle | None = None
-        self._wait = wait
+    def __init__(
+        self, progress: Progress, tell: Callable[[_Waiting, Message, str | None], None]
+    ) -> None:
+        self.change = progress.change
+        self.progress = progress
+        self._told = False
         self._tell = tell
 
-    def begin(self, loop: EpollLoop) -> None:
-        if self._wait.timeout_s is not None and self.change.left:
-            at = loop.time() + self._wait.timeout_s
-            self.timeout = loop.call_at(at, self._timed_out)
-        self.change.when_over(self._over)
+    def begin(self) -> None:
+        self.progress.begin(self._ready)
+        self._ready()
 
-    def _over(self, change: Change) -> None:
-        demand(not change.left, f"{change} is over, but {change.left} tasks are not")
-        if self.timeout is not None:
-            self.timeout.cancel()
-        self._tell(self, self._wait.answer(), _ERRORS_OF_STATE[change.state])
-
-    def _timed_out(self) -> None:
-        self.change.forget(self._over)
-        self._tell(self, self._wait.timed_out(), f"{INTERFACE}.TimedOut")
+    def _ready(self) -> None:
+        if self._told or (data := self.progress.next()) is None:
+            return
+        answer = json.loads(data[:-1])
+        if not self.progress.over:
+            demand(answer["continues"] and "error" not in answer, f"no progress: {answer}")
+            return
+        self._told = True
+        self.progress.close()
+        demand("continues" not in answer, f"more to come behind the last answer: {answer}")
+        left = self.change.left
+        self._tell(self, answer, _TIMED_OUT if left else _ERRORS_OF_STATE[self.change.state])
 
 
 class Clients:
@@ -65,7 +74,6 @@ class Clients:
     ) -> None:
         self._supervisor = supervisor
         self._service = Service(supervisor)
-        self._loop = loop
         self._machine = machine
         self._rng = rng
         self._waiting: dict[_Waiting, None] = {}
@@ -88,15 +96,16 @@ class Clients:
         """Remember the change that was begun last, which may be over at once."""
         begin = self._supervisor.changes.begin
 
-        def noting(kind: str, actor: Actor, wall: float, tasks: Iterable[Task]) -> Change:
-            self._latest = begin(kind, actor, wall, tasks)
+        def noting(*command: Any) -> Change:
+            self._latest = begin(*command)
             return self._latest
 
         setattr(self._supervisor.changes, "begin", noting)  # noqa: B010  mypy forbids the other
 
     def timers(self) -> list[TimerHandle]:
         """Return the deadlines that waiting clients have set."""
-        return [w.timeout for w in self._waiting if w.timeout is not None]
+        timers = [timer for waiting in self._waiting for timer in waiting.progress.timers()]
+        return [timer for timer in timers if isinstance(timer, TimerHandle)]
 
     def are_waiting(self) -> bool:
         """Tell whether an answer is still to come."""
@@ -151,7 +160,7 @@ class Clients:
 
     def _status(self) -> None:
         answer = self._call("Status", {})
-        if isinstance(answer, Wait):
+        if not isinstance(answer, dict):
             raise Violation("Status has to wait")
         for told in answer["parameters"]["watchers"]:
             watcher = self._supervisor.watchers[told["name"]]
@@ -173,7 +182,7 @@ class Clients:
             )
         )
         answer = self._call(method, parameters)
-        demand(not isinstance(answer, Wait) and "error" in answer, f"{method} made sense: {answer}")
+        demand(isinstance(answer, dict) and "error" in answer, f"{method} made sense: {answer}")
 
     def shut_down(self) -> None:
         """Ask for the end."""
@@ -192,19 +201,21 @@ class Clients:
             ({}, {"wait": False}, {"timeout_ms": self._rng.choice((0, 1, 100, 5000))})
         )
 
-    def _call(self, method: str, parameters: Message) -> Message | Wait:
+    def _call(self, method: str, parameters: Message) -> Message | Stream:
         self._machine.note("ask", method, parameters)
-        answer = self._service.call(call(method, parameters), lambda: _ACTOR)
-        if not isinstance(answer, Wait):
+        more = self._rng.random() < 0.3
+        answer = self._service.call(call(method, parameters, more=more), _CALLER)
+        if isinstance(answer, dict):
             self._answered(answer)
         return answer
 
     def _change(self, method: str, parameters: Message) -> Change | None:
         """Ask for a change; None when it was refused."""
         answer = self._call(method, parameters)
-        if isinstance(answer, Wait):
+        if isinstance(answer, Progress):
             self._await(answer)
             return answer.change
+        assert isinstance(answer, dict)
         if "error" not in answer:
             return self._latest
         self._demand_refusal_is_right(answer)
@@ -225,10 +236,10 @@ class Clients:
 
     # --- waiting
 
-    def _await(self, wait: Wait) -> None:
-        waiting = _Waiting(wait, self._answer_late)
+    def _await(self, progress: Progress) -> None:
+        waiting = _Waiting(progress, self._answer_late)
         self._waiting[waiting] = None
-        waiting.begin(self._loop)
+        waiting.begin()
 
     def _answer_late(self, waiting: _Waiting, answer: Message, expected: str | None) -> None:
         demand(waiting in self._waiting, f"answered twice: {answer}")

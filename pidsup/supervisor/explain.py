@@ -1,0 +1,244 @@
+"""Why something is as it is: sentences for a person who has to do something about it.
+
+What is wanted and by whom; what is, and since when; why; what it waits for; what comes
+next and when; and what the reader can do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+
+from pidsup.policy.lifecycle import State
+from pidsup.policy.restart import GiveUpAction, Restart
+from pidsup.supervisor.changes import Change
+from pidsup.supervisor.facts import Facts, socket_names, watcher_state
+from pidsup.supervisor.selectors import Selection
+from pidsup.supervisor.supervisor import Supervisor
+from pidsup.supervisor.wishes import Wish
+from pidsup.watcher.slot import Slot
+from pidsup.watcher.watcher import Watcher
+
+_MOST_SLOTS = 20  # of a watcher as a whole: those that are not ready
+_AS_WANTED = (State.READY, State.COMPLETED)
+_AS_UNWANTED = (State.STOPPED, State.COMPLETED)
+
+
+def explain(supervisor: Supervisor, chosen: Selection) -> list[Facts]:
+    """Return type Explanation for each watcher or slot that is chosen.
+
+    A watcher as a whole is followed by those of its slots that are not as they should be.
+    """
+    told: list[Facts] = []
+    for watcher, slots in chosen:
+        teller = _Teller(supervisor, watcher)
+        if slots is None:
+            told.append(_explanation(watcher.spec.name, watcher_state(watcher), teller.watcher()))
+        told += [
+            _explanation(slot.name, slot.state.value, teller.slot(slot))
+            for slot in (teller.remarkable()[:_MOST_SLOTS] if slots is None else slots)
+        ]
+    return told
+
+
+def _explanation(name: str, state: str, why: Iterable[str]) -> Facts:
+    return {"name": name, "state": state, "why": list(why)}
+
+
+class _Teller:
+    """Words what there is to say of one watcher."""
+
+    def __init__(self, supervisor: Supervisor, watcher: Watcher) -> None:
+        self.supervisor = supervisor
+        self.watcher_itself = watcher
+        self.spec = watcher.spec
+        self.now = supervisor.kernel.now()
+
+    # --- a watcher
+
+    def watcher(self) -> Iterator[str]:
+        """Tell of it as a whole."""
+        yield self._wanted()
+        yield from self._scaled()
+        yield self._standing()
+        yield from self._order()
+        yield from self._sockets()
+        slots = self.watcher_itself.slots.values()
+        yield from self._changes(list(slots))
+        dropped = sum(slot.output.dropped_bytes for slot in slots if slot.output is not None)
+        yield from _dropped(dropped)
+        hidden = len(self.remarkable()) - _MOST_SLOTS
+        if hidden > 0:
+            yield f"{hidden} more of its slots are not as they should be; ask for them by name."
+
+    def _wanted(self) -> str:
+        watcher, name = self.watcher_itself, self.spec.name
+        wish = self.supervisor.wishes.to_run(name)
+        if watcher.running:
+            return f"{name} is to run with {_count(watcher.workers, 'worker')}{self._by(wish)}."
+        if wish is None:
+            return f"{name} is to be down: autostart = false, and nobody has started it yet."
+        return f"{name} is to be down{self._by(wish)}."
+
+    def _scaled(self) -> Iterator[str]:
+        wish = self.supervisor.wishes.to_be_many(self.spec.name)
+        if wish is not None and self.watcher_itself.workers != self.spec.workers:
+            yield f"{_count(self.spec.workers, 'worker')} are configured; scaled{self._by(wish)}."
+
+    def _standing(self) -> str:
+        counts = self.watcher_itself.counts
+        present = [f"{counts[state]} {state.value}" for state in State if counts[state]]
+        return f"Of its slots {', '.join(present)}." if present else "It has no slots."
+
+    def remarkable(self) -> list[Slot]:
+        """Return the slots that are not as they should be."""
+        watcher = self.watcher_itself
+        return [
+            slot
+            for _, slot in sorted(watcher.slots.items())
+            if slot.state not in (_AS_WANTED if watcher.wants(slot) else _AS_UNWANTED)
+        ]
+
+    def _order(self) -> Iterator[str]:
+        if self.spec.after:
+            yield f"It starts after {_list(self.spec.after)}, and stops before."
+
+    def _sockets(self) -> Iterator[str]:
+        names = socket_names(self.watcher_itself)
+        for one in self.supervisor.listeners.facts() if names else ():
+            if one.name in names:
+                waiting = (
+                    "" if one.queued is None else f"; {one.queued} of {one.backlog} wait in it"
+                )
+                yield f"It has the socket {one.name}, {one.address}{waiting}."
+
+    # --- a slot
+
+    def slot(self, slot: Slot) -> Iterator[str]:
+        """Tell of one of its slots."""
+        yield self._slot_wanted(slot)
+        yield self._since(slot)
+        yield from self._last(slot)
+        yield from self._failures(slot)
+        yield from self._next(slot)
+        if slot.state in (State.READY, State.BACKOFF, State.FAILED):
+            yield from self._sockets()
+        yield from self._changes([slot])
+        yield from _dropped(0 if slot.output is None else slot.output.dropped_bytes)
+
+    def _slot_wanted(self, slot: Slot) -> str:
+        watcher, wishes = self.watcher_itself, self.supervisor.wishes
+        if slot.index >= watcher.workers:
+            by = self._by(wishes.to_be_many(self.spec.name))
+            return f"{slot.name} is to go: {_count(watcher.workers, 'worker')} are wanted{by}."
+        wish = wishes.to_run(slot.name) or wishes.to_run(self.spec.name)
+        wanted = "run" if watcher.wants(slot) else "be down"
+        return f"{slot.name} is to {wanted}{self._by(wish)}."
+
+    def _since(self, slot: Slot) -> str:
+        """Say what is, since when, and why."""
+        state, since = slot.state, _ago(self.now - slot.since)
+        reason = self.watcher_itself.waits_for() if state is State.WAITING else slot.reason
+        child = slot.child
+        if state is State.READY and child is not None:
+            return f"It has been ready for {since}: pid {child.pid}, {slot.name}#{slot.serial}."
+        if state is State.STARTING:
+            return f"It has been starting for {since}: its process is being made."
+        return f"It has been {_WORDS.get(state, state.value)} for {since}{_because(reason)}."
+
+    def _last(self, slot: Slot) -> Iterator[str]:
+        last = slot.last_exit
+        if slot.restarts:
+            yield f"It was started again by itself {_count(slot.restarts, 'time')}."
+        if last is None:
+            return
+        asked = ", as it was asked to" if last.asked_for else ""
+        yield f"Its last worker {last} after {_ago(last.ran_s)}{asked}."
+        if last.last_lines and not last.asked_for:
+            yield "The last that it wrote:"
+            yield from (f"  {line}" for line in last.last_lines)
+
+    def _failures(self, slot: Slot) -> Iterator[str]:
+        policy = self.spec.restart
+        count = len([at for at in slot.failed_at if self.now - at < policy.interval_s])
+        if count and slot.state is not State.FAILED:
+            yield (
+                f"It failed {_count(count, 'time')} within {_ago(policy.interval_s)}; after more "
+                f"than {policy.burst} it is given up (start_limit_burst)."
+            )
+
+    def _next(self, slot: Slot) -> Iterator[str]:
+        due_s = None if slot.due_at is None else max(0.0, slot.due_at - self.now)
+        name = slot.name
+        if slot.state is State.BACKOFF and due_s is not None:
+            yield f"It is started again in {_ago(due_s)}; at once by: pidsupctl restart {name}"
+        elif slot.state is State.FAILED:
+            yield f"{self._given_up()} To try it again: pidsupctl start {name}"
+        elif slot.state is State.STOPPING and due_s is not None:
+            yield f"If it has not ended in {_ago(due_s)}, the next signal of its stop plan follows."
+        elif slot.state is State.KILLING and slot.child is not None:
+            where = slot.child.sleeps_in()
+            yield f"SIGKILL was sent; its process is in state {where}, and looked at every second."
+        elif slot.state is State.CLEANING:
+            yield "Its worker has gone; processes that it left behind are being killed."
+        elif slot.state is State.COMPLETED:
+            yield f"It is done: restart = {self.spec.restart.restart.value}."
+        elif slot.state is State.STOPPED and not self.watcher_itself.wants(slot):
+            yield f"To start it: pidsupctl start {name}"
+
+    def _given_up(self) -> str:
+        if self.spec.restart.restart is Restart.NO:
+            return "Nothing starts it again: restart = no."
+        action = self.spec.on_give_up
+        also = "" if action is GiveUpAction.STAY else f" (on_give_up = {action.value})"
+        return f"It is not tried again by itself{also}."
+
+    # --- what both have
+
+    def _changes(self, slots: list[Slot]) -> Iterator[str]:
+        about = set(slots)
+        for change in self.supervisor.changes.under_way.values():
+            if any(task.slot in about for task in change.tasks):
+                yield f"{_capital(change.because())} is under way{_progress(change)}."
+
+    def _by(self, wish: Wish | None) -> str:
+        return "" if wish is None else f": {wish.why}, {_ago(self.now - wish.at)} ago"
+
+
+_WORDS = {State.BACKOFF: "waiting to be started again", State.KILLING: "being killed"}
+
+
+def _because(reason: str) -> str:
+    return f": {reason}" if reason else ""
+
+
+def _progress(change: Change) -> str:
+    return f", {len(change.tasks) - change.left} of {len(change.tasks)} done"
+
+
+def _dropped(count: int) -> Iterator[str]:
+    if count:
+        yield (
+            f"{count} bytes of output were dropped: it writes faster than they can be taken, "
+            'or the disk is full; log_policy = "block" lets it wait instead.'
+        )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
+
+
+def _list(names: Iterable[str]) -> str:
+    *others, last = names
+    return f"{', '.join(others)} and {last}" if others else last
+
+
+def _capital(text: str) -> str:
+    return text[:1].upper() + text[1:]
+
+
+def _ago(seconds: float) -> str:
+    """Word a number of seconds: "0.2 s", "14 s", "3 min", "5 h", "12 d"."""
+    for size, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{seconds:.2g} s" if seconds < 10 else f"{int(seconds)} s"

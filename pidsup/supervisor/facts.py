@@ -1,0 +1,134 @@
+"""Facts: what the interface file declares, from what the supervisor knows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from pidsup.policy.lifecycle import State
+from pidsup.process.exit import ExitReport
+from pidsup.supervisor.changes import Change, Summary
+from pidsup.watcher.slot import Slot
+from pidsup.watcher.sockets import Listeners
+from pidsup.watcher.watcher import Watcher
+
+Facts = dict[str, Any]
+
+
+def watcher_facts(watcher: Watcher, slots: list[Slot] | None, now: float) -> Facts:
+    """Return type Watcher."""
+    if slots is None:
+        slots = [watcher.slots[index] for index in sorted(watcher.slots)]
+    return {
+        "name": watcher.spec.name,
+        "command": list(watcher.spec.command),
+        "running": watcher.running,
+        "workers": watcher.workers,
+        "ready": watcher.counts[State.READY],
+        "state": watcher_state(watcher),
+        "slots": [slot_facts(watcher, slot, now) for slot in slots],
+        "sockets": socket_names(watcher),
+        "generation": watcher.generation,
+    }
+
+
+def watcher_state(watcher: Watcher) -> str:
+    """Say in one word how the slots of a watcher stand: what they share, else what counts most.
+
+    Slots that are not wanted count only where none is.
+    """
+    slots = watcher.slots.values()
+    present = {slot.state for slot in slots if watcher.wants(slot)} or {s.state for s in slots}
+    if len(present) == 1:
+        return str(present.pop().value)
+    if not present:
+        return "ready" if watcher.running else "stopped"
+    if not watcher.running and State.FAILED in present:
+        return "failed"  # on_give_up = "stop"
+    if not present & {State.BACKOFF, State.FAILED}:
+        for state in (State.KILLING, State.STOPPING, State.CLEANING, State.STARTING, State.WAITING):
+            if state in present:
+                return str(state.value)
+    return "degraded"
+
+
+def socket_names(watcher: Watcher) -> list[str]:
+    """Return the names of the sockets that a watcher's workers get."""
+    spec = watcher.spec
+    if spec.stdin_socket is None or spec.stdin_socket in spec.sockets:
+        return list(spec.sockets)
+    return [*spec.sockets, spec.stdin_socket]
+
+
+def slot_facts(watcher: Watcher, slot: Slot, now: float) -> Facts:
+    """Return type Slot."""
+    child, last = slot.child, slot.last_exit
+    return {
+        "name": slot.name,
+        "state": slot.state.value,
+        "wanted": watcher.wants(slot),
+        "pid": None if child is None else child.pid,
+        "serial": slot.serial,
+        "for_s": round(now - slot.since, 3),
+        "due_s": None if slot.due_at is None else round(max(0.0, slot.due_at - now), 3),
+        "up_s": None if child is None or child.exit else round(now - child.started_at, 3),
+        "restarts": slot.restarts,
+        "reason": watcher.waits_for() if slot.state is State.WAITING else slot.reason,
+        "last_exit": None if last is None else exit_facts(last),
+        "generation": slot.generation,
+        "dropped_bytes": 0 if slot.output is None else slot.output.dropped_bytes,
+    }
+
+
+def exit_facts(last: ExitReport) -> Facts:
+    """Return type Exit."""
+    facts = last._asdict()
+    del facts["signo"]
+    return {**facts, "signal": last.signal, "last_lines": list(last.last_lines)}
+
+
+def socket_facts(listeners: Listeners, watchers: Mapping[str, Watcher]) -> list[Facts]:
+    """Return type Socket of each."""
+    users: dict[str, list[str]] = {}
+    for watcher in watchers.values():
+        for name in socket_names(watcher):
+            users.setdefault(name, []).append(watcher.spec.name)
+    return [
+        {**facts._asdict(), "watchers": users.get(facts.name, [])} for facts in listeners.facts()
+    ]
+
+
+def change_facts(change: Change) -> Facts:
+    """Return type Change, with all its tasks."""
+    return {
+        "id": change.id,
+        "kind": change.kind,
+        "actor": change.actor._asdict(),
+        "what": change.what,
+        "asked_at": change.asked_at,
+        "ended_at": change.ended_at,
+        "state": change.state.value,
+        "total": len(change.tasks),
+        "over": len(change.tasks) - change.left,
+        "tasks": [_task_facts(t.slot.name, t.state.value, t.reason) for t in change.tasks],
+    }
+
+
+def summary_facts(change: Summary) -> Facts:
+    """Return type Change, with a few of its tasks."""
+    return {
+        "id": change.id,
+        "kind": change.kind,
+        "actor": change.actor._asdict(),
+        "what": change.what,
+        "asked_at": change.asked_at,
+        "ended_at": change.ended_at,
+        "state": change.state.value,
+        "total": change.total,
+        "over": change.over,
+        "tasks": [_task_facts(slot, state.value, why) for slot, state, why in change.tasks],
+    }
+
+
+def _task_facts(slot: str, state: str, reason: str) -> Facts:
+    return {"slot": slot, "state": state, "reason": reason}
