@@ -142,6 +142,8 @@ def _lock(fd: int, folder: str) -> None:
             if time.monotonic() > until:
                 raise OSError(error.errno, f"directory {folder!r} is locked") from error
             time.sleep(_LOOK_S)  # at the start of a supervisor: nobody waits for its loop
+        except OSError:  # a file system without locks, NFS: the inode is compared all the same
+            return
         else:
             return
 

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from subprocess import PIPE, run
+from tempfile import TemporaryDirectory
 
 import pytest
 
@@ -79,28 +80,33 @@ def test_owner_and_group(path: Path, opens: Open) -> None:
 
 @needs_root
 def test_nobody_gets_through_before_mode_and_owner_are_set(
-    path: Path, monkeypatch: pytest.MonkeyPatch
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """A datagram socket would take what comes from the moment of its bind."""
-    seen: list[int] = []
+    refused: list[bool] = []
 
-    def look(bound: BoundPath, mode: int, uid: int, gid: int) -> None:
-        seen.append(stat.S_IMODE(path.stat().st_mode))
-        code = f"import os, socket; os.setuid(1); socket.socket(1, 2).connect({str(path)!r})"
-        done = run(python(code), stderr=PIPE, timeout=LIMIT_S, check=False)
-        seen.append(b"Permission denied" in done.stderr)
+    def connect_as_another() -> None:
+        code = "import os, socket, sys; os.setuid(1); socket.socket(1, 2).connect(sys.argv[1])"
+        done = run(python(code, path), stderr=PIPE, timeout=LIMIT_S, check=False)
+        refused.append(b"Permission denied" in done.stderr)
 
-    os.chmod(path.parent, 0o755)
-    for parent in path.parents:
-        if parent.stat().st_mode & 0o001 == 0:
-            os.chmod(parent, parent.stat().st_mode | 0o011)
-    monkeypatch.setattr(BoundPath, "give", look)
+    def give(bound: BoundPath, mode: int, uid: int, gid: int) -> None:
+        connect_as_another()
+        real(bound, mode, uid, gid)
+
+    real = BoundPath.give
+    monkeypatch.setattr(BoundPath, "give", give)
     before = os.umask(0)
     try:
-        open_path(str(path), Options(kind=DGRAM), mode=0o666)[0].close()
+        with TemporaryDirectory(dir="/tmp") as folder:  # that of the test is for root alone
+            os.chmod(folder, 0o755)
+            path = f"{folder}/s"
+            server, _ = open_path(path, Options(kind=DGRAM), mode=0o666)
+            connect_as_another()
+            server.close()
     finally:
         os.umask(before)
-    assert seen == [0, True]
+    assert refused == [True, False]
 
 
 def test_what_fails_on_the_way_leaves_no_path(

@@ -187,6 +187,13 @@ def test_a_socket_as_stdin(start: Start) -> None:
     assert descriptors(one.pid)[0] == "/memfd:http (deleted)"
 
 
+def test_who_has_the_foreground_has_our_stdin(start: Start) -> None:
+    """And leads a group in our session, which has the terminal."""
+    one = start(spec("sleep", "1000", foreground=True), pipes=(1,))
+    assert descriptors(one.pid)[0] == descriptors()[0]
+    assert (os.getsid(one.pid), os.getpgid(one.pid)) == (os.getsid(0), one.pid)
+
+
 # --- output
 
 
