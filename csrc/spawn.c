@@ -205,12 +205,15 @@ IN_CHILD static void join_cgroup(struct birth *birth, int cgroup)
 IN_CHILD static void come_forward(struct birth *birth)
 {
         int group;
+        long rc;
 
         check(birth, PIDSUP_STEP_SETPGID, RAW(SYS_setpgid, 0, 0));
         if (RAW(SYS_ioctl, STDIN_FILENO, TIOCGPGRP, &group) < 0)
                 return;
         group = (int)RAW(SYS_getpid);
-        check(birth, PIDSUP_STEP_FOREGROUND, RAW(SYS_ioctl, STDIN_FILENO, TIOCSPGRP, &group));
+        rc = RAW(SYS_ioctl, STDIN_FILENO, TIOCSPGRP, &group);
+        if (rc != -ENOTTY) /* the other end of a pseudo-terminal: it answers the first only */
+                check(birth, PIDSUP_STEP_FOREGROUND, rc);
 }
 
 /* A child of vfork(2) has a score of its own, though the memory is the parent's. */

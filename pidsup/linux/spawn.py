@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from _thread import allocate_lock
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple
 
 from pidsup.linux.native import ffi, lib
@@ -155,14 +156,22 @@ class Plan:
         self._alive.append(value)
         return value
 
-    def _string(self, text: str) -> Any:
+    def _encoded(self, text: str) -> bytes:
         data = os.fsencode(text)
         if b"\0" in data:  # to C the end of the string: half of it would be used
             raise ValueError(f"cannot start {self._command!r}: a NUL byte in {text!r}")
-        return self._keep(ffi.new("char[]", data))
+        return data
+
+    def _string(self, text: str) -> Any:
+        return self._keep(ffi.new("char[]", self._encoded(text)))
 
     def _strings(self, items: Iterable[str]) -> Any:
-        return self._keep(ffi.new("char *[]", [*map(self._string, items), ffi.NULL]))
+        """Lay them out in one block: an object each would take more than what is in them."""
+        encoded = [self._encoded(item) for item in items]
+        block = self._keep(ffi.new("char[]", b"\0".join(encoded)))
+        starts = accumulate((len(data) + 1 for data in encoded), initial=0)
+        pointers = [block + start for _, start in zip(encoded, starts, strict=False)]
+        return self._keep(ffi.new("char *[]", [*pointers, ffi.NULL]))
 
     def _variable(self, key: str, value: str) -> str:
         if not key or "=" in key:

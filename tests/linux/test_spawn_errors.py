@@ -173,12 +173,13 @@ def test_without_proc_there_is_no_oom_score_to_set(rung: int, tmp_path: Path) ->
     assert done.stdout == b"oom_score_adj '0': No such file or directory\n"
 
 
-def test_a_leader_of_a_session_elsewhere_cannot_take_the_terminal(rung: int) -> None:
-    """It is ours, though not our session's: none of its business, and no error."""
-    ours, terminal = os.openpty()
-    born = Plan(["true"], environment={}, fds=(terminal,), foreground=True, rung=rung).spawn()
+@pytest.mark.parametrize("end", [0, 1])
+def test_a_terminal_that_is_not_of_our_session_is_left_as_it_is(rung: int, end: int) -> None:
+    """Either end of it: it has no foreground group to be, and that is no error."""
+    ends = os.openpty()
+    born = Plan(["true"], environment={}, fds=(ends[end],), foreground=True, rung=rung).spawn()
     assert os.waitpid(born.pid, 0)[1] == 0
-    for fd in (ours, terminal, born.pidfd):
+    for fd in (*ends, born.pidfd):
         os.close(fd)
 
 
