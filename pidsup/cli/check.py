@@ -1,4 +1,4 @@
-"""Arguments of `pidsup`, and reading a configuration: for `check`, and for `run` beforehand."""
+"""Arguments of `pidsup`, but for those of exec, and reading a configuration: for `check`, and for `run` beforehand."""
 
 from __future__ import annotations
 
@@ -13,6 +13,8 @@ from pidsup.config import machine
 from pidsup.config.kind import Value
 from pidsup.config.load import read
 from pidsup.config.problem import Problem
+
+_FILE = "TOML file; - for standard input"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -31,7 +33,12 @@ def parser() -> argparse.ArgumentParser:
         "`pidsupctl shutdown`.  A second signal makes it kill what has not stopped yet.  "
         "Exit code: 0 ordered, 1 failure, 2 usage or configuration, else give_up_exit_code.",
     )
-    run.add_argument("-c", "--config", metavar="FILE", required=True, type=Path, help="TOML file")
+    run.add_argument("-c", "--config", metavar="FILE", required=True, type=Path, help=_FILE)
+    commands.add_parser(
+        "exec",
+        help="run one command, as the init of a container",
+        add_help=False,  # cli.exec has it
+    )
     check = commands.add_parser(
         "check",
         help="check a configuration without starting anything",
@@ -39,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
         "its drop-ins, with this machine's users, programs, directories and addresses.  "
         "Warnings are about what is probably not meant.  Exit code: 0 good, 2 not.",
     )
-    check.add_argument("config", metavar="FILE", type=Path, help="TOML file")
+    check.add_argument("config", metavar="FILE", type=Path, help=_FILE)
     commands.add_parser(
         "schema",
         help="print the JSON Schema of configurations",

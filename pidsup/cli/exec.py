@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pidsup.config.expand import literal
-from pidsup.config.kinds import Value
+from pidsup.config.kind import Value
 from pidsup.config.load import parse
 from pidsup.config.quantities import duration
 from pidsup.supervisor.signals import URGENT
@@ -19,7 +19,7 @@ from pidsup.supervisor.signals import URGENT
 _DOCUMENT = """
 [supervisor]
 control_socket = false
-log_level = "warning"
+log_level = "error"
 
 [watchers.main]
 command = "filled in"

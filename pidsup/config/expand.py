@@ -25,12 +25,10 @@ def fill(text: str, values: Mapping[str, str]) -> str:
     done = 0
     for start, end in braces(text):
         name = text[start + 1 : end - 1]
-        if name not in values:
-            continue
-        if is_doubled(text, start, end):
+        if is_placeholder(name) and is_doubled(text, start, end):
             parts += text[done : start - 1], text[start:end]
             done = end + 1
-        else:
+        elif name in values:
             parts += text[done:start], values[name]
             done = end
     return "".join(parts) + text[done:]

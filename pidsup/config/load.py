@@ -7,6 +7,7 @@ nothing imported here stays in memory.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
@@ -39,9 +40,15 @@ def parse(document: str, *, file: str, default_name: str) -> dict[str, Value]:
 
 
 def read(path: Path) -> Reading:
-    """Read the file and its drop-ins: of shop.toml, shop.d/*.toml in lexical order."""
+    """Read the file and its drop-ins: of shop.toml, shop.d/*.toml in lexical order.
+
+    "-" is standard input, which has none, and no name either.
+    """
     document = Document()
     findings = Findings(document)
+    if str(path) == "-":
+        _add(document, lambda _: sys.stdin.read(), "standard input", findings)
+        return _reading(document, findings, "", Path.cwd())
     for file in (path, *_drop_ins(path, findings)):
         _add(document, _read, str(file), findings)
     return _reading(document, findings, path.stem, path.absolute().parent)

@@ -120,7 +120,7 @@ def test_an_ordered_end_is_zero_and_waits_for_every_orphan(tmp_path: Path) -> No
     orphan = f"trap 'sleep 0.3; echo > {done}; exit' TERM; echo set; while :; do sleep 0.02; done"
     document = f"""
         [watchers.app]
-        command = ["sh", "-c", '''setsid sh -c "{orphan}" & wait''']
+        command = ["sh", "-c", '''(setsid sh -c "{orphan}" &); exec sleep 1000''']
         """
     with container(run(document, tmp_path), tmp_path) as box:
         box.await_log("set")
@@ -134,7 +134,7 @@ def test_an_orphan_that_does_not_end_is_killed_after_orphan_timeout(tmp_path: Pa
     document = f"""
         supervisor.orphan_timeout = "100ms"
         [watchers.app]
-        command = ["sh", "-c", "setsid sh -c '{orphan}' & wait"]
+        command = ["sh", "-c", "(setsid sh -c '{orphan}' &); exec sleep 1000"]
         """
     with container(run(document, tmp_path), tmp_path) as box:
         box.await_log("set")
@@ -166,7 +166,7 @@ def test_neither_a_writable_disk_nor_root_is_needed(tmp_path: Path) -> None:
     tmp_path.chmod(0o755)
     for parent in (tmp_path.parent, tmp_path.parent.parent):
         parent.chmod(0o755)
-    document_file = [_PIDSUP, "run", "-c", "/dev/stdin"]
+    document_file = [_PIDSUP, "run", "-c", "-"]
     text = f'supervisor.name = "sealed-{os.getpid()}"\n' + dedent(document)
     out, into = os.pipe()
     os.write(into, text.encode())
