@@ -135,6 +135,10 @@ class Client:
         credentials = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
         return int.from_bytes(credentials[4:8], sys.byteorder, signed=True)
 
+    def detach(self) -> socket.socket:
+        """Give the socket away; what has been read and not asked for is lost."""
+        return socket.socket(fileno=self._socket.detach())
+
     def close(self) -> None:
         """Hang up; twice is once."""
         self._socket.close()

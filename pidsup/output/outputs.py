@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from pidsup.config.expand import fill
 from pidsup.config.model import OutputSpec
@@ -38,6 +38,8 @@ class Outputs:
         self.loop = loop
         self.log = log
         self.kernel = kernel
+        #: Hears what was dropped now, of which slot, and how much in all.
+        self.on_dropped: Callable[[str, int, int], object] = lambda *_: None
         self._console_format = console_format
         self._console_fds = console_fds
         self._consoles: dict[int, Console] = {}
@@ -215,6 +217,7 @@ class SlotOutput:
         self._outputs.log.warning(
             "output dropped", slot=self.name, bytes=more, in_all=self.dropped_bytes
         )
+        self._outputs.on_dropped(self.name, more, self.dropped_bytes)
 
     def close(self) -> None:
         """Take what is in the pipes and close them; twice is once."""

@@ -102,9 +102,10 @@ class Events:
         raw = Raw(self._wall(), "change", change.id, change.state.value, change, change=change)
         self._publish(raw, weight)
 
-    def dropped(self, slot: str, reason: str) -> None:
+    def dropped(self, slot: str, count: int, in_all: int) -> None:
         """Publish that output of a slot was dropped."""
-        self._publish(Raw(self._wall(), "output", slot, "dropped", reason))
+        why = f"{count} bytes dropped, {in_all} in all"
+        self._publish(Raw(self._wall(), "output", slot, "dropped", why))
 
     def supervisor(self, name: str, state: str, reason: str = "") -> None:
         """Publish how the supervisor stands."""

@@ -71,6 +71,7 @@ class Supervisor:
         self.events = Events(loop, kernel.wall, identity.instance)
         self.changes = Changes(kernel.wall, self.events.change)
         self.wishes = Wishes(self.events, kernel.now)
+        outputs.on_dropped = self.events.dropped
         self.shutting_down = False
         self.exit_code = 0
         self._on_end: Callable[[int], object] | None = on_end
