@@ -9,7 +9,7 @@ import re
 
 from pidsup.config.kind import Kind, Wrong, must_be
 
-_MOST_PATH_BYTES = 107  # sun_path has 108 and ends with NUL, or begins with one, unix(7)
+_MOST_BYTES = 107  # sun_path has 108 and ends with NUL, or begins with one, unix(7)
 _HOST = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9_.-]*[A-Za-z0-9_.])?")
 _SYNTAX = (
     'an address such as "127.0.0.1:8080", "[::1]:8080", "8080", "/run/shop/web.sock" or "@name"'
@@ -44,16 +44,11 @@ def _wrong(text: str) -> Wrong:
 
 
 def _check_path(value: str) -> None:
-    # An abstract name replaces its @ by NUL and has no NUL at its end, so the limit is the same.
-    length = len(value.encode(errors="surrogateescape"))
-    if length > _MOST_PATH_BYTES + (value[0] == "@"):
-        what = "name" if value[0] == "@" else "path"
-        raise Wrong(
-            (
-                (),
-                f"has a {what} of {length} bytes, the kernel allows {_MOST_PATH_BYTES}: shorten it",
-            )
-        )
+    what, name = ("name", value[1:]) if value[0] == "@" else ("path", value)
+    length = len(name.encode(errors="surrogateescape"))
+    if length > _MOST_BYTES:
+        why = f"has a {what} of {length} bytes, the kernel allows {_MOST_BYTES}: shorten it"
+        raise _wrong(why)
     if value == "@":
         raise _wrong("must have a name behind the @")
     if value[-1] == "/":
@@ -65,9 +60,7 @@ def _check_host_and_port(value: str) -> None:
         _check_port(value)
         return
     if value.startswith("unix:") or "://" in value:
-        raise Wrong(
-            ((), f"must not begin with a scheme: leave out what is before the address in {value!r}")
-        )
+        raise _wrong(f"must not begin with a scheme: leave it out of {value!r}")
     if "/" in value:
         raise _wrong(f"must be an absolute path, not {value!r}")
     host, colon, port = value.rpartition(":")
@@ -112,6 +105,9 @@ def _check_port(port: str) -> None:
         raise _wrong(f"must have a port from 0 to 65535, not {port!r}")
 
 
+_PORT = "([0-5]?[0-9]{1,4}|6[0-4][0-9]{3}|65[0-4][0-9]{2}|655[0-2][0-9]|6553[0-5])"
+_BRACKETS = r"\[[0-9A-Fa-f:.]+(%[^\]]+)?\]"
+
 ADDRESS = Kind(
     "address",
     address,
@@ -120,8 +116,7 @@ ADDRESS = Kind(
             {"type": "integer", "minimum": 0, "maximum": 65535},
             {
                 "type": "string",
-                "pattern": r"^(/.*[^/]|@.+|[0-9]{1,5}|[^/:*]+:[0-9]{1,5}"
-                r"|\[[0-9A-Fa-f:.]+(%[^\]]+)?\]:[0-9]{1,5}|.*\{env\..*)$",
+                "pattern": rf"^(/.*[^/]|@.+|(([^/:*\s]+|{_BRACKETS}):)?{_PORT}|.*\{{env\..*)$",
             },
         ]
     },

@@ -28,7 +28,7 @@ def _check_effect(
     name: str, values: Mapping[str, Any], document: Document, findings: Findings
 ) -> None:
     outputs = {values["stdout"], values["stderr"]}
-    useless = {}
+    useless: dict[str, str] = {}
     if not any("/" in output for output in outputs):
         useless |= dict.fromkeys(_OF_FILES, "neither stdout nor stderr goes to a file")
     if outputs <= {"inherit", "null", "stdout"}:

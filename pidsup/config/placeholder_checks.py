@@ -17,7 +17,7 @@ from pidsup.config.options import WATCHER
 from pidsup.config.problem import Findings
 from pidsup.config.sections import unknown_variable
 
-_NEAR = 0.75  # of difflib: {slto}, {Slot}, {socket.http}, but no {print} and no {lost}
+_NEAR = 0.75  # of difflib: {slto}, {Slot}, {socket.http}, but not {print}
 _WORD = re.compile(r"[\w.:-]+")
 _OF_CIRCUS = re.compile(r"\$\(circus\.([\w.-]+)\)|\(\(circus\.([\w.-]+)\)\)")
 

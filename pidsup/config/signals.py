@@ -5,6 +5,8 @@ Pure, and light: the daemon takes signals by name, too.
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pidsup.config.kind import Kind, Wrong, must_be
 
 #: The numbers are the same on x86-64 and aarch64.
@@ -69,18 +71,25 @@ def any_case(word: str) -> str:
     return "".join(f"[{c.upper()}{c.lower()}]" if c.isalpha() else c for c in word)
 
 
-def _schema() -> dict[str, object]:
-    names = "|".join(map(any_case, SIGNALS))
-    realtime = rf"{any_case('RTMIN')}(\+([0-2]?[0-9]|30))?|{any_case('RTMAX')}(-([0-2]?[0-9]|30))?"
-    number = "0?[1-9]|[1-5][0-9]|6[0-4]"
+def _schema(kept: Collection[str]) -> dict[str, object]:
+    """Return the schema of the signals but for those which are kept."""
+    names = [name for name in SIGNALS if name not in kept]
+    numbers = [n for n in range(1, _RTMAX + 1) if n not in {SIGNALS[name] for name in kept}]
+    offset = "([0-2]?[0-9]|30)"
+    words = [
+        *map(any_case, names),
+        rf"{any_case('RTMIN')}(\+{offset})?",
+        rf"{any_case('RTMAX')}(-{offset})?",
+        *(f"0?{n}" if n < 10 else str(n) for n in numbers),
+    ]
     return {
         "anyOf": [
-            {"enum": list(SIGNALS)},
-            {"type": "string", "pattern": f"^({any_case('SIG')})?({names}|{realtime}|{number})$"},
-            {"type": "integer", "minimum": 1, "maximum": _RTMAX},
+            {"enum": names},
+            {"type": "string", "pattern": f"^({any_case('SIG')})?({'|'.join(words)})$"},
+            {"enum": numbers},
         ]
     }
 
 
-SIGNAL = Kind("signal", signal_number, _schema())
-FORWARDED = Kind("signal", forwarded, SIGNAL.schema)
+SIGNAL = Kind("signal", signal_number, _schema(()))
+FORWARDED = Kind("signal", forwarded, _schema(_KEPT))

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pidsup.config.expand import fill, names_in
+from pidsup.config.expand import fill, literal, names_in
 
 VALUES = {"slot": "3", "watcher": "web", "sockets.http": "4", "env.HOME": "/root"}
 
@@ -51,8 +51,14 @@ def test_what_a_value_brings_along_is_not_expanded_again() -> None:
 
 
 @given(st.text() | BRACED)
-def test_a_text_without_values_to_fill_in_is_unchanged(text: str) -> None:
-    assert fill(text, {}) == text
+def test_a_text_without_placeholders_is_unchanged(text: str) -> None:
+    text = text.replace("slot", "lots").replace("sockets.", "")
+    assert fill(text, VALUES) == text
+
+
+@given(st.text() | BRACED)
+def test_a_literal_is_filled_to_what_it_was(text: str) -> None:
+    assert fill(literal(text), VALUES) == text
 
 
 @given(st.recursive(st.integers() | st.text(), lambda inner: st.dictionaries(st.text(), inner)))

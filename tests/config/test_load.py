@@ -188,9 +188,17 @@ def test_every_option_of_a_socket_reaches_the_model() -> None:
 def test_the_other_sections_reach_the_model() -> None:
     whole = config(
         read("""
-        supervisor = { name = "s", console_format = "json", orphan_timeout = 1, log_level = "error" }
-        control = { read = ["@adm", 7], operate = "nobody", admin = [] }
-        watchers.a.command = "a"
+        [supervisor]
+        name = "s"
+        console_format = "json"
+        orphan_timeout = 1
+        log_level = "error"
+        [control]
+        read = ["@adm", 7]
+        operate = "nobody"
+        admin = []
+        [watchers.a]
+        command = "a"
         """)
     )
     assert (whole.name, whole.console_format, whole.orphan_timeout_s) == ("s", "json", 1)
