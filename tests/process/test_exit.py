@@ -29,7 +29,8 @@ def test_the_report_is_worded_for_a_person(ended: Exit, text: str) -> None:
 
 def test_the_report_has_all_that_is_known() -> None:
     """In the units of its names."""
-    made = report(Exit(None, 15, False, 1.5, 0.25), ran_s=7.5, asked_for=True)
+    last = ["out of memory"]
+    made = report(Exit(None, 15, False, 1.5, 0.25), ran_s=7.5, asked_for=True, last_lines=last)
     assert made.signal == "TERM"
     assert made._asdict() == {
         "code": None,
@@ -39,6 +40,7 @@ def test_the_report_has_all_that_is_known() -> None:
         "system_s": 0.25,
         "ran_s": 7.5,
         "asked_for": True,
+        "last_lines": last,
     }
 
 
