@@ -87,4 +87,5 @@ def happenings(answer: Message) -> Iterator[Happening]:
 
 def _event(cursor: str, told: dict[str, Any]) -> Event:
     """Make an event, without what a newer supervisor tells of it."""
-    return Event(cursor, *(told.get(name) for name in Event._fields[1:]))
+    known: dict[str, Any] = {name: told.get(name) for name in Event._fields[1:]}
+    return Event(cursor, **known)

@@ -112,7 +112,8 @@ class Questions:
             outputs, lines=lines, stream=stream, since=since, follow=follow
         )
         if request.more:
-            return LineStream(follower, endless=follow)
+            more_of = (supervisor.outputs, Filter(selectors)) if follow else None
+            return LineStream(follower, more_of=more_of)
         return Slices(all_at_once(follower), supervisor.loop)
 
     def stats(self, request: Request) -> Stream:

@@ -243,6 +243,13 @@ class Follower:
             del lines[:skip]
         return lines, missed
 
+    def add(self, slot: str, ring: Ring) -> None:
+        """Follow another ring, too, from its beginning."""
+        cursor = _Cursor(slot, ring, len(self._cursors), self._more)
+        self._cursors.append(cursor)
+        ring.follow(cursor)
+        self._more(cursor)
+
     def when_more(self, callback: Callable[[], object]) -> None:
         """Call once, soon after there is something to take."""
         self._callback = callback

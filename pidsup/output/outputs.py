@@ -38,6 +38,8 @@ class Outputs:
         self.loop = loop
         self.log = log
         self.kernel = kernel
+        #: Hear of each that is opened.
+        self.on_opened: dict[Callable[[SlotOutput], object], None] = {}
         #: Hears what was dropped now, of which slot, and how much in all.
         self.on_dropped: Callable[[str, int, int], object] = lambda *_: None
         self._console_format = console_format
@@ -51,6 +53,8 @@ class Outputs:
         """Return the output of one slot; *values* are those of placeholders, config.expand."""
         opened = SlotOutput(self, spec, slot, values)
         self._slots.add(opened)
+        for hears in list(self.on_opened):
+            hears(opened)
         return opened
 
     def forget(self, slot: SlotOutput) -> None:

@@ -75,9 +75,8 @@ class _Teller:
         wish = self.supervisor.wishes.to_run(name)
         if watcher.running:
             return f"{name} is to run with {_count(watcher.workers, 'worker')}{self._by(wish)}."
-        if wish is None:
-            return f"{name} is to be down: autostart = false, and nobody has started it yet."
-        return f"{name} is to be down{self._by(wish)}."
+        by = self._by(wish) or ": autostart = false, and nobody has started it yet"
+        return f"{name} is to be down{by}. To start it: pidsupctl start {name}"
 
     def _scaled(self) -> Iterator[str]:
         wish = self.supervisor.wishes.to_be_many(self.spec.name)
@@ -87,7 +86,7 @@ class _Teller:
     def _standing(self) -> str:
         counts = self.watcher_itself.counts
         present = [f"{counts[state]} {state.value}" for state in State if counts[state]]
-        return f"Of its slots {', '.join(present)}." if present else "It has no slots."
+        return f"Its slots: {', '.join(present)}." if present else "It has no slots."
 
     def remarkable(self) -> list[Slot]:
         """Return the slots that are not as they should be."""
@@ -101,6 +100,12 @@ class _Teller:
     def _order(self) -> Iterator[str]:
         if self.spec.after:
             yield f"It starts after {_list(self.spec.after)}, and stops before."
+        watcher, supervisor = self.watcher_itself, self.supervisor
+        for name in supervisor.held_up_by(watcher) if watcher.waits_to_start() else ():
+            state = watcher_state(supervisor.watchers[name])
+            yield f"{name} is still to be started, it is {state}: pidsupctl explain {name}"
+        for name in supervisor.still_up_before(watcher) if watcher.waits_to_stop() else ():
+            yield f"{name} has to stop first: pidsupctl explain {name}"
 
     def _sockets(self) -> Iterator[str]:
         names = socket_names(self.watcher_itself)
@@ -115,11 +120,14 @@ class _Teller:
 
     def slot(self, slot: Slot) -> Iterator[str]:
         """Tell of one of its slots."""
+        watcher = self.watcher_itself
         yield self._slot_wanted(slot)
         yield self._since(slot)
         yield from self._last(slot)
         yield from self._failures(slot)
         yield from self._next(slot)
+        if slot.state is State.WAITING or (slot.state is State.READY and not watcher.wants(slot)):
+            yield from self._order()
         if slot.state in (State.READY, State.BACKOFF, State.FAILED):
             yield from self._sockets()
         yield from self._changes([slot])
@@ -152,7 +160,8 @@ class _Teller:
         if last is None:
             return
         asked = ", as it was asked to" if last.asked_for else ""
-        yield f"Its last worker {last} after {_ago(last.ran_s)}{asked}."
+        was = "was " if last.signo is not None else ""
+        yield f"Its last worker {was}{last} after {_ago(last.ran_s)}{asked}."
         if last.last_lines and not last.asked_for:
             yield "The last that it wrote:"
             yield from (f"  {line}" for line in last.last_lines)
@@ -172,9 +181,9 @@ class _Teller:
         if slot.state is State.BACKOFF and due_s is not None:
             yield f"It is started again in {_ago(due_s)}; at once by: pidsupctl restart {name}"
         elif slot.state is State.FAILED:
-            yield f"{self._given_up()} To try it again: pidsupctl start {name}"
+            yield f"{self._given_up()} When that is mended: pidsupctl start {name}"
         elif slot.state is State.STOPPING and due_s is not None:
-            yield f"If it has not ended in {_ago(due_s)}, the next signal of its stop plan follows."
+            yield f"If it has not ended in {_ago(due_s)}, the next step of its stop plan follows."
         elif slot.state is State.KILLING and slot.child is not None:
             where = slot.child.sleeps_in()
             yield f"SIGKILL was sent; its process is in state {where}, and looked at every second."
@@ -237,8 +246,10 @@ def _capital(text: str) -> str:
 
 
 def _ago(seconds: float) -> str:
-    """Word a number of seconds: "0.2 s", "14 s", "3 min", "5 h", "12 d"."""
+    """Word a number of seconds: "5 ms", "1.2 s", "14 s", "3 min", "5 h", "12 d"."""
     for size, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
         if seconds >= 2 * size:
             return f"{int(seconds // size)} {unit}"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
     return f"{seconds:.2g} s" if seconds < 10 else f"{int(seconds)} s"

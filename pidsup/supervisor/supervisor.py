@@ -263,6 +263,11 @@ class Supervisor:
         others = self._before[watcher.spec.name]
         return not any(other.is_going_down() for other in others)
 
+    def still_up_before(self, watcher: Watcher) -> list[str]:
+        """Return what comes after it, and has to stop before it."""
+        others = self._before[watcher.spec.name]
+        return [other.spec.name for other in others if other.is_going_down()]
+
     def slot_entered(self, watcher: Watcher, slot: Slot) -> None:
         """Write down a start before it is made; the rest can wait until the slot has settled."""
         self.events.slot(watcher, slot)
