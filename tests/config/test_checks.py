@@ -211,7 +211,7 @@ def test_two_terminals_are_one_too_many(problems: Check) -> None:
     ],
 )
 def test_an_option_without_effect_on_its_socket_is_an_error(
-    problems,
+    problems: Check,
     socket: str,
     key: str,
     said: str,
