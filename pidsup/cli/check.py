@@ -1,4 +1,4 @@
-"""Arguments of `pidsup`, but for those of exec, and reading a configuration: for `check`, and for `run` beforehand."""
+"""Arguments of `pidsup`, and reading a configuration: for `check`, and for `run` beforehand."""
 
 from __future__ import annotations
 

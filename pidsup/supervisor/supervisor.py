@@ -369,11 +369,18 @@ class Supervisor:
         wanting = [w for w in self.watchers.values() if signo in w.spec.forward_signals]
         for watcher in wanting:
             for slot in watcher.slots.values():
-                try:
-                    slot.send(signo, Whom.MAIN)
-                except OSError as error:
-                    self.log.error("cannot signal worker", slot=slot.name, why=error.strerror)
+                self._pass_on(slot, signo)
         return bool(wanting)
+
+    def _pass_on(self, slot: Slot, signo: int) -> None:
+        """Send it, once the slot has its worker if that is being started."""
+        if slot.state is State.STARTING and slot.child is None:
+            self.loop.call_soon(self._pass_on, slot, signo)
+            return
+        try:
+            slot.send(signo, Whom.MAIN)
+        except OSError as error:
+            self.log.error("cannot signal worker", slot=slot.name, why=error.strerror)
 
     def _quit(self, info: SignalInfo) -> None:
         """Shut down; from the second signal on, in a hurry."""

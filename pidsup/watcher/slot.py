@@ -265,12 +265,11 @@ class Slot:
         verdict = self._verdict
         if verdict is not None:
             log = self._owner.log
-            tell = log.warning
-            if isinstance(verdict, Finished):
-                # One that ran, and is not wanted back, has said itself what was wrong.
-                tell = log.info if self.start_errno is None else log.error
-            elif isinstance(verdict, GiveUp):
+            tell = log.error if isinstance(verdict, GiveUp) else log.warning
+            if isinstance(verdict, Finished) and self.start_errno is not None:
                 tell = log.error
+            elif isinstance(verdict, Finished) and not verdict.failed:
+                tell = log.info
             tell(event, slot=self.name, **facts, next=verdict.reason)
 
     # --- actions out
