@@ -14,7 +14,13 @@ from pidsup.control.roles import Role
 from pidsup.control.stream import Slices, Stream
 from pidsup.errors import Invalid
 from pidsup.supervisor.explain import explain
-from pidsup.supervisor.facts import change_facts, socket_facts, summary_facts, watcher_facts
+from pidsup.supervisor.facts import (
+    change_facts,
+    socket_facts,
+    spec_facts,
+    summary_facts,
+    watcher_facts,
+)
 from pidsup.supervisor.selectors import Filter, Selection, select, slots_of
 from pidsup.supervisor.stats import slot_stats
 from pidsup.supervisor.supervisor import Supervisor
@@ -135,6 +141,20 @@ class Questions:
             else:
                 told.append(one)
         yield reply({"at": at, "slots": told, "sockets": self._sockets(of)})
+
+    def spec(self, request: Request) -> Message:
+        """Do Spec."""
+        name = request.given.optional_text("name")
+        request.given.done()
+        if name is None:
+            raise Invalid("name", "must name a watcher or a slot")
+        (watcher, slots), *others = select(self._supervisor.watchers, [name])
+        if others or (slots is not None and len(slots) > 1):
+            raise Invalid("name", "must name one watcher, or one slot")
+        try:
+            return reply(spec_facts(watcher, slots[0].index if slots else 0))
+        except LookupError as error:
+            raise Invalid("name", str(error)) from error
 
     def explain(self, request: Request) -> Message:
         """Do Explain."""

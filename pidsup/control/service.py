@@ -36,6 +36,7 @@ class Service:
             f"{INTERFACE}.Logs": (Role.READ, ask.logs),
             f"{INTERFACE}.Stats": (Role.READ, ask.stats),
             f"{INTERFACE}.Explain": (Role.READ, ask.explain),
+            f"{INTERFACE}.Spec": (Role.ADMIN, ask.spec),
             f"{INTERFACE}.Start": (Role.OPERATE, wish.start),
             f"{INTERFACE}.Stop": (Role.OPERATE, wish.stop),
             f"{INTERFACE}.Restart": (Role.OPERATE, wish.restart),

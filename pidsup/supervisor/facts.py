@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -29,6 +30,28 @@ def watcher_facts(watcher: Watcher, slots: list[Slot] | None, now: float) -> Fac
         "slots": [slot_facts(watcher, slot, now) for slot in slots],
         "sockets": socket_names(watcher),
         "generation": watcher.generation,
+    }
+
+
+def spec_facts(watcher: Watcher, index: int) -> Facts:
+    """Return what Spec answers; what the worker would inherit of the supervisor is filled in."""
+    made = watcher.recipe(index)
+    protocol = [name for name in made["environment"] if name.startswith("LISTEN_")]
+    return {
+        "slot": f"{watcher.spec.name}:{index}",
+        "command": made["command"],
+        "environment": {k: v for k, v in made["environment"].items() if k not in protocol},
+        "working_directory": made["cwd"] or os.getcwd(),
+        "uid": os.geteuid() if made["uid"] is None else made["uid"],
+        "gid": os.getegid() if made["gid"] is None else made["gid"],
+        "groups": os.getgroups() if made["groups"] is None else list(made["groups"]),
+        "umask": made["umask"],
+        "nice": made["nice"],
+        "rlimits": [
+            {"resource": which, "soft": soft, "hard": hard}
+            for which, soft, hard in made["rlimits"]
+        ],
+        "no_new_privs": made["no_new_privs"],
     }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from pidsup.config.expand import fill, names_in
 from pidsup.config.model import Attributes, WatcherSpec
@@ -53,6 +53,13 @@ def make_plan(spec: WatcherSpec, around: Surroundings, values: Mapping[str, str]
     goes nowhere: each start brings its own.  LookupError when there is no such user, group
     or variable (now).
     """
+    return Plan(**ingredients(spec, around, values))
+
+
+def ingredients(
+    spec: WatcherSpec, around: Surroundings, values: Mapping[str, str]
+) -> dict[str, Any]:
+    """Return what a plan is made from, as of make_plan: what Plan takes, by name."""
     attributes = spec.attributes
     values = {**values, **_socket_numbers(spec), **_variables(spec, around)}
     environment = _inherited(spec, around)
@@ -62,26 +69,26 @@ def make_plan(spec: WatcherSpec, around: Surroundings, values: Mapping[str, str]
         environment["LISTEN_FDS"] = str(len(spec.sockets))
         environment["LISTEN_FDNAMES"] = ":".join(spec.sockets)
     directory = attributes.working_directory
-    return Plan(
-        [fill(word, values) for word in spec.command],
-        environment=environment,
-        fds=_descriptors(spec, around),
-        listen_pid=bool(spec.sockets),
-        foreground=spec.foreground,
-        cwd=None if directory is None else fill(directory, values),
-        umask=attributes.umask,
-        nice=attributes.nice,
-        ioprio=_io_priority(attributes),
-        oom_score_adj=attributes.oom_score_adjust,
-        cpus=attributes.cpus,
-        rlimits=_limits(attributes, around),
-        uid=uid,
-        gid=gid,
-        groups=groups,
-        bounding=EVERY_CAPABILITY if attributes.bounding is None else attributes.bounding,
-        ambient=attributes.ambient,
-        no_new_privs=attributes.no_new_privs,
-    )
+    return {
+        "command": [fill(word, values) for word in spec.command],
+        "environment": environment,
+        "fds": _descriptors(spec, around),
+        "listen_pid": bool(spec.sockets),
+        "foreground": spec.foreground,
+        "cwd": None if directory is None else fill(directory, values),
+        "umask": attributes.umask,
+        "nice": attributes.nice,
+        "ioprio": _io_priority(attributes),
+        "oom_score_adj": attributes.oom_score_adjust,
+        "cpus": attributes.cpus,
+        "rlimits": _limits(attributes, around),
+        "uid": uid,
+        "gid": gid,
+        "groups": groups,
+        "bounding": EVERY_CAPABILITY if attributes.bounding is None else attributes.bounding,
+        "ambient": attributes.ambient,
+        "no_new_privs": attributes.no_new_privs,
+    }
 
 
 # --- placeholders

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from errno import ENOENT
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from pidsup.config.model import WatcherSpec
 from pidsup.kernel import Kernel, Plan
@@ -18,7 +18,7 @@ from pidsup.loop.loop import Handle, Loop
 from pidsup.output.outputs import Outputs, SlotOutput
 from pidsup.policy.lifecycle import Event, State
 from pidsup.process.spawner import Spawner
-from pidsup.watcher.plan import Surroundings, is_per_slot, make_plan
+from pidsup.watcher.plan import Surroundings, ingredients, is_per_slot, make_plan
 from pidsup.watcher.slot import Slot
 
 #: Down for good: nothing but a command changes it.
@@ -270,19 +270,23 @@ class Watcher:
         return self._plan
 
     def _make_plan(self, slot: Slot) -> Plan:
-        return make_plan(self.spec, self._around, self._values(slot))
+        return make_plan(self.spec, self._around, self._values(slot.index))
 
-    def _values(self, slot: Slot) -> dict[str, str]:
+    def recipe(self, index: int) -> dict[str, Any]:
+        """Return what the plan of a slot is made from, for who wants to run something alike."""
+        return ingredients(self.spec, self._around, self._values(index))
+
+    def _values(self, index: int) -> dict[str, str]:
         """Return what the placeholders of a slot stand for, but for sockets and variables."""
         return {
             "watcher": self.spec.name,
-            "slot": str(slot.index),
+            "slot": str(index),
             "generation": str(self.generation),
         }
 
     def open_output(self, slot: Slot) -> SlotOutput:
         """Open it."""
-        values = self._values(slot)
+        values = self._values(slot.index)
         values.update((f"env.{name}", value) for name, value in self._around.environment.items())
         return self._outputs.open(self.spec.output, slot=slot.name, values=values)
 

@@ -20,14 +20,14 @@ from pidsup.cli.ctl.commands import (
     Option,
     find,
 )
+from pidsup.cli.ctl.leading import split
 
-_BEFORE = {flag: option for option in GLOBAL for flag in option.flags}
 ALL = 1 << 31  #: as a number of lines
 
 
 def parse(words: Sequence[str]) -> argparse.Namespace:
     """Return the arguments; `does` is the command.  Ends the program where they are wrong."""
-    before, rest = _split(words)
+    before, rest = split(words)
     command = find(rest[0]) if rest else None
     if command is None:
         raise _top(rest)
@@ -36,25 +36,6 @@ def parse(words: Sequence[str]) -> argparse.Namespace:
     given.does = command
     given.name = given.name or os.environ.get("PIDSUP_NAME") or None
     return given
-
-
-def _split(words: Sequence[str]) -> tuple[list[str], Sequence[str]]:
-    """Return the global options, in their long form, and the words from the command on."""
-    before = []
-    at = 0
-    while at < len(words) and words[at].startswith("-"):
-        flag, equals, value = words[at].partition("=")
-        option = _BEFORE.get(flag)
-        if option is None and words[at][:2] in _BEFORE and words[at][1] != "-":  # -nNAME
-            option, equals, value = _BEFORE[words[at][:2]], "=", words[at][2:]
-        if option is None or (not equals and at + 1 == len(words)):
-            break
-        if not equals:
-            at += 1
-            value = words[at]
-        before.append(f"{option.flags[-1]}={value}")
-        at += 1
-    return before, words[at:]
 
 
 def _top(words: Sequence[str]) -> SystemExit:

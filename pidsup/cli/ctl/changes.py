@@ -44,7 +44,7 @@ def as_table(changes: list[Message], terminal: Terminal, times: Times, *, here: 
     if not changes:
         return []
     rows = [_row(change, times, here=here) for change in changes]
-    lines = table(rows, _HEADS, right="ID TOOK SLOTS")
+    lines = table(rows, _HEADS, right=("ID", "TOOK", "SLOTS"))
     shown = [terminal.paint("bold", lines[0])]
     for change, line in zip(changes, lines[1:], strict=True):
         cut = line if terminal.columns is None else terminal.cut(line, terminal.columns)

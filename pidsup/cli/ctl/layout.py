@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from pidsup.cli.ctl.terminal import Terminal
 
 GAP = 2  #: blanks between facts
@@ -59,12 +61,12 @@ def _pieces(  # noqa: PLR0917  all of them are where it stands
     return [*pieces, text]
 
 
-def table(rows: list[list[str]], heads: list[str], right: str = "") -> list[str]:
+def table(rows: list[list[str]], heads: list[str], right: Sequence[str] = ()) -> list[str]:
     """Return lines with columns as wide as they must be; *right* names those set to the right."""
     widths = [max(map(len, column)) for column in zip(heads, *rows, strict=True)]
     return [
         "  ".join(
-            cell.rjust(width) if head in right.split() else cell.ljust(width)
+            cell.rjust(width) if head in right else cell.ljust(width)
             for cell, width, head in zip(row, widths, heads, strict=True)
         ).rstrip()
         for row in [heads, *rows]

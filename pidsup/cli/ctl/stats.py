@@ -30,7 +30,7 @@ def lines(answer: Message, terminal: Terminal) -> list[str]:
     rows = [_row(slot) for slot in answer["slots"]]
     every = [process for slot in answer["slots"] for process in slot["processes"]]
     total = ["total", "", "", "", *_sums(every), str(sum(s["restarts"] for s in answer["slots"]))]
-    shown = table([*rows, total], _HEADS, right="PID UP PROCESSES THREADS MEMORY RESTARTS CPU TIME")
+    shown = table([*rows, total], _HEADS, right=_HEADS[2:])
     return [terminal.paint("bold", shown[0]), *shown[1:]]
 
 
