@@ -45,11 +45,13 @@ class Document:
         self.files.append(file)
         try:
             content = tomllib.loads(text)
+            lines = lines_of_keys(text)
         except tomllib.TOMLDecodeError as error:
             match = _AT_LINE.fullmatch(str(error))
             line = int(match[2]) if match and match[2] else text.count("\n") + 1
             raise NotToml(match[1] if match else str(error), line) from error
-        lines = lines_of_keys(text)
+        except (RecursionError, ValueError) as error:  # nested too deeply; a number too long
+            raise NotToml(str(error), 1) from error
         for path in _merge(self.content, content, ()):
             for old in [known for known in self._origins if known[: len(path)] == path]:
                 del self._origins[old]

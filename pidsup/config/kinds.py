@@ -148,7 +148,7 @@ def account(value: object) -> str:
     """Take the name or the number of a user or group; return it as a string."""
     if isinstance(value, str) and value and "\0" not in value and not value.isdecimal():
         return value
-    if isinstance(value, str) and value.isascii() and value.isdecimal():
+    if isinstance(value, str) and value.isascii() and value.isdecimal() and len(value) <= 10:
         value = int(value)
     if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < _NO_ID:
         raise must_be("a name or a number", value)

@@ -90,7 +90,7 @@ def _microseconds(value: object) -> int:
     """Take a bare number for microseconds, as LimitRTTIME= of systemd.exec(5) does."""
     if isinstance(value, str) and not value.strip().isdecimal():
         return round(duration(value) * 1e6)
-    return size(int(value) if isinstance(value, str) else value)
+    return size(value)
 
 
 def capabilities(value: object) -> int:

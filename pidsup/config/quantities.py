@@ -22,12 +22,15 @@ _UNITS_S = {
     }.items()
     for unit in units.split()
 }  # systemd.time(7)
-_DURATION_PART = re.compile(r"\s*([0-9]+(?:\.[0-9]+)?)\s*([a-z]*)\s*")
-DURATION_PATTERN = rf"(\s*[0-9]+(\.[0-9]+)?\s*({'|'.join(_UNITS_S)})?\s*)+"
+_NUMBER = r"[0-9]{1,18}(?:\.[0-9]{1,18})?"
+_DURATION_PART = re.compile(rf"\s*({_NUMBER})\s*([a-z]*)\s*")
+_UNIT = f"(?:{'|'.join(_UNITS_S)})"
+#: The same for a schema, and without a choice of where a number ends, so that it is linear.
+DURATION_PATTERN = rf"\s*{_NUMBER}(?:(?:\s*{_UNIT}\s*|\s+){_NUMBER})*(?:\s*{_UNIT})?\s*"
 _TOO_LONG_S = 1e9
 _DURATION = 'a duration such as "100ms", "5s", "1min 30s", or seconds as a number'
 
-SIZE_PATTERN = r"\s*([0-9]+(?:\.[0-9]+)?)\s*([KMGTPE]?)(?:i?B)?\s*"
+SIZE_PATTERN = rf"\s*({_NUMBER})\s*([KMGTPE]?)(?:i?B)?\s*"
 _SIZE = re.compile(SIZE_PATTERN)
 _TOO_LARGE = 1 << 62
 

@@ -10,12 +10,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jsonschema import Draft202012Validator
 
-from pidsup.config.kind import Wrong
-from pidsup.config.load import read
+from pidsup.config.address import ADDRESS
+from pidsup.config.kind import Kind, Wrong
+from pidsup.config.kinds import ACCOUNT, MODE
+from pidsup.config.load import parse, read
 from pidsup.config.options import CONTROL, SOCKET, SUPERVISOR, WATCHER
+from pidsup.config.problem import ConfigError
+from pidsup.config.process_kinds import PROCESSORS, RLIMITS_TABLE
+from pidsup.config.quantities import DURATION, SIZE
 from pidsup.config.schema import as_schema
+from pidsup.config.signals import SIGNAL
 
 ROOT = Path(__file__).parents[2]
 SCHEMA = Draft202012Validator(as_schema())
@@ -96,3 +104,63 @@ def test_schema_and_loader_take_and_refuse_the_same(section: str, key: str) -> N
         taken += loads
         assert schema.is_valid(value) is loads, value
     assert 0 < taken < len(VALUES)
+
+
+@pytest.mark.parametrize(
+    ("kind", "words"),
+    [
+        (DURATION, ["1", "30", ".", "5", " ", "ms", "s", "min", "h", "x", "-"]),
+        (SIZE, ["1", "30", ".", "5", " ", "K", "M", "iB", "B", "x", "-"]),
+        (SIGNAL, ["SIG", "sig", "TERM", "RTMIN", "RTMAX", "+", "-", "1", "30", "0", "x"]),
+        (MODE, ["0", "6", "7", "8", "64"]),
+        (PROCESSORS, ["0", "1", "3", "-", ",", " ", "x"]),
+    ],
+    ids=["duration", "size", "signal", "mode", "processors"],
+)
+@given(data=st.data())
+def test_schema_and_loader_read_the_same_grammar(kind: Kind, words: list[str], data: Any) -> None:
+    text = "".join(data.draw(st.lists(st.sampled_from(words), max_size=7)))
+    try:
+        kind.parse(text)
+        loads = True
+    except Wrong as error:
+        loads = "shorter than 30 years" in str(error)  # which is no matter of form
+    valid = Draft202012Validator(dict(kind.schema)).is_valid(text)
+    assert valid or not loads, text
+    if kind is not PROCESSORS:  # 3-1 has the form, but is none
+        assert loads is valid, text
+
+
+@pytest.mark.parametrize("text", ["1" * 5000, "1" * 400 + ".5K", "1 " * 5000 + "!", "(" * 5000])
+def test_texts_without_end_are_refused_and_not_pondered(text: str) -> None:
+    for kind in (DURATION, SIZE, SIGNAL, MODE, PROCESSORS, ACCOUNT, ADDRESS, RLIMITS_TABLE):
+        value = {"rttime": text} if kind is RLIMITS_TABLE else text
+        if kind is not ACCOUNT or text.isdecimal():
+            with pytest.raises(Wrong):
+                kind.parse(value)
+            assert kind is ACCOUNT or not Draft202012Validator(dict(kind.schema)).is_valid(value)
+
+
+@settings(max_examples=300)
+@given(data=st.data())
+def test_a_spoilt_document_is_refused_with_reasons_or_loads(data: Any) -> None:
+    """Cut, doubled and exchanged lines and characters: never anything but ConfigError."""
+    text = (ROOT / "examples" / "shop.toml").read_text()
+    for _ in range(data.draw(st.integers(1, 4))):
+        at, end = sorted(data.draw(st.tuples(*[st.integers(0, len(text))] * 2)))
+        other = data.draw(st.sampled_from(["", '"', "[", "]", "{", "=", "\n", "1", "a.b", "'''"]))
+        text = text[:at] + other + text[min(end, at + 9) :]
+    try:
+        parse(text, file="shop.toml", default_name="shop")
+        return
+    except ConfigError as error:
+        reasons = [problem.text for problem in error.problems]
+    assert reasons
+    assert all(reasons)
+
+
+def test_a_document_that_is_nested_too_deeply_is_refused() -> None:
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        parse("a = " + "[" * 5000, file="shop.toml", default_name="shop")
+    with pytest.raises(ConfigError, match="not valid TOML"):
+        parse("a = " + "1" * 5000, file="shop.toml", default_name="shop")
