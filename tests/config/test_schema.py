@@ -152,7 +152,7 @@ def test_a_spoilt_document_is_refused_with_reasons_or_loads(data: Any) -> None:
         text = text[:at] + other + text[min(end, at + 9) :]
     try:
         parse(text, file="shop.toml", default_name="shop")
-        return
+        reasons = ["none is needed"]
     except ConfigError as error:
         reasons = [problem.text for problem in error.problems]
     assert reasons
