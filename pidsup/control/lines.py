@@ -96,7 +96,7 @@ class LineStream:
             return
         if self._more_of[1].takes(slot.name):
             self._left -= 1
-            self._follower.add(slot.name, slot.ring)
+            self._follower.add(slot.name, slot.rings)
 
     def close(self) -> None:
         """Follow no longer."""

@@ -29,6 +29,7 @@ _TOLD_AT_ONCE = 32  # subscribers
 _PLAIN_BYTES = 256  # of an event as it is kept, sys.getsizeof on CPython 3.11
 _EXIT_BYTES = 256
 _TASK_BYTES = 256
+_TOLD_BYTES = 200  # of an event beside its text
 
 _encode = JSONEncoder(separators=(",", ":")).encode
 
@@ -48,6 +49,13 @@ class Raw(NamedTuple):
     workers: int | None = None
 
 
+class Told(NamedTuple):
+    """One event once it is encoded: what is left to decide is who gets it."""
+
+    about: tuple[str, ...] | None  #: slots and watchers; None: everybody
+    text: bytes
+
+
 class Events:
     """The ring, and who waits for more.  Borrows the loop."""
 
@@ -58,8 +66,7 @@ class Events:
         self.first = 1  #: number of the oldest that is kept
         self._loop = loop
         self._wall = wall
-        self._ring: list[Raw | None] = [None] * MOST
-        self._texts: list[bytes | None] = [None] * MOST
+        self._ring: list[Raw | Told | None] = [None] * MOST
         self._weights = [0] * MOST
         self._bytes = 0
         self._fresh: Slot | None = None  # the last event is of this slot, in the midst of it
@@ -86,9 +93,10 @@ class Events:
         if self._fresh is not slot:
             return
         self._fresh = None
-        raw = self._ring[self.last % MOST]
-        if raw is not None and raw.why is not slot.why and raw.state is not State.WAITING:
-            self._ring[self.last % MOST] = raw._replace(why=slot.why)
+        at = self.last % MOST
+        raw = self._ring[at]
+        if isinstance(raw, Raw) and raw.why is not slot.why and raw.state is not State.WAITING:
+            self._ring[at] = raw._replace(why=slot.why)
 
     def watcher(self, name: str, running: bool, workers: int, why: str) -> None:
         """Publish what is wanted of a watcher."""
@@ -129,7 +137,7 @@ class Events:
         at = self.first % MOST
         self._bytes -= self._weights[at]
         self._weights[at] = 0
-        self._ring[at] = self._texts[at] = None
+        self._ring[at] = None
         self.first += 1
 
     # --- reading
@@ -137,51 +145,30 @@ class Events:
     def read(self, position: int, wanted: Filter | None = None) -> tuple[bytes, int]:
         """Return what comes behind *position*, encoded and joined by commas, and its end.
 
-        Not before `first` - 1.  No more than what one turn may take.
+        No more than what one turn may take.  LookupError if the next is not kept any more.
         """
+        if position < self.first - 1:
+            raise LookupError(f"event {position + 1} is not kept: {self.first} is the oldest")
         end = min(self.last, position + _AT_ONCE)
-        seqs = range(position + 1, end + 1)
-        chosen = [seq for seq in seqs if wanted is None or self._is_wanted(seq, wanted)]
-        texts = [self._texts[seq % MOST] or self._text(seq) for seq in chosen]
-        # Not before: nothing that is to be read may be dropped meanwhile.
-        while self._bytes > MOST_BYTES:
+        told = [self._told(seq) for seq in range(position + 1, end + 1)]
+        while self._bytes > MOST_BYTES:  # not before: what is to be read must not be dropped
             self._drop_oldest()
-        return b",".join(texts), end
+        if wanted is None:
+            return b",".join([text for _, text in told]), end
+        chosen = [text for about, text in told if about is None or any(map(wanted.takes, about))]
+        return b",".join(chosen), end
 
-    def _is_wanted(self, seq: int, wanted: Filter) -> bool:
-        raw = self._raw(seq)
-        if raw.change is not None:
-            return any(map(wanted.takes, raw.change.watchers))
-        return raw.kind == "supervisor" or wanted.takes(raw.subject)
-
-    def _raw(self, seq: int) -> Raw:
-        raw = self._ring[seq % MOST]
-        if raw is None:
-            raise LookupError(f"event {seq} is not kept: {self.first} to {self.last} are")
-        return raw
-
-    def _text(self, seq: int) -> bytes:
-        raw = self._raw(seq)
-        text = _encode(
-            {
-                "seq": seq,
-                "at": raw.at,
-                "kind": raw.kind,
-                "subject": raw.subject,
-                "state": raw.state if isinstance(raw.state, str) else raw.state.value,
-                "reason": str(raw.why),
-                "pid": raw.pid,
-                "exit": None if raw.exit is None else exit_facts(raw.exit),
-                "change": None if raw.change is None else summary_facts(raw.change),
-                "running": raw.running,
-                "workers": raw.workers,
-            }
-        ).encode()
+    def _told(self, seq: int) -> Told:
         at = seq % MOST
-        self._texts[at] = text
-        self._weights[at] += len(text)
-        self._bytes += len(text)
-        return text
+        event = self._ring[at]
+        if isinstance(event, Told):
+            return event
+        assert event is not None  # noqa: S101  it is one that is kept
+        told = self._ring[at] = Told(_about(event), _text(seq, event))
+        weight = _TOLD_BYTES + len(told.text)
+        self._bytes += weight - self._weights[at]
+        self._weights[at] = weight
+        return told
 
     # --- waiting
 
@@ -212,3 +199,27 @@ class Events:
             self._loop.call_soon(self._tell)
         for callback in now:
             callback()
+
+
+def _about(raw: Raw) -> tuple[str, ...] | None:
+    if raw.change is not None:
+        return tuple(raw.change.watchers)
+    return None if raw.kind == "supervisor" else (raw.subject,)
+
+
+def _text(seq: int, raw: Raw) -> bytes:
+    """Encode type Event."""
+    facts = {
+        "seq": seq,
+        "at": raw.at,
+        "kind": raw.kind,
+        "subject": raw.subject,
+        "state": raw.state if isinstance(raw.state, str) else raw.state.value,
+        "reason": str(raw.why),
+        "pid": raw.pid,
+        "exit": None if raw.exit is None else exit_facts(raw.exit),
+        "change": None if raw.change is None else summary_facts(raw.change),
+        "running": raw.running,
+        "workers": raw.workers,
+    }
+    return _encode(facts).encode()

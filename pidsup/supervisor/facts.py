@@ -48,8 +48,7 @@ def spec_facts(watcher: Watcher, index: int) -> Facts:
         "umask": made["umask"],
         "nice": made["nice"],
         "rlimits": [
-            {"resource": which, "soft": soft, "hard": hard}
-            for which, soft, hard in made["rlimits"]
+            {"resource": which, "soft": soft, "hard": hard} for which, soft, hard in made["rlimits"]
         ],
         "no_new_privs": made["no_new_privs"],
     }
