@@ -27,9 +27,12 @@ DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _FIRST_SOCKET = 3  # SD_LISTEN_FDS_START, sd_listen_fds(3)
 
 
-def check(expanded: Mapping[str, Any], findings: Findings) -> None:
-    """Note what would keep watchers and sockets from starting, here and now."""
-    mine = rights()
+def check(expanded: Mapping[str, Any], findings: Findings, mine: Rights | None = None) -> None:
+    """Note what would keep watchers and sockets from starting, here and now.
+
+    *mine* is what the supervisor may do: by default, what this process may.
+    """
+    mine = mine or rights()
     for role, members in expanded["control"].items():
         for i, member in enumerate(members):
             _check_account(("control", role, i), member, findings)

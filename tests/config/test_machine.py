@@ -18,6 +18,16 @@ from pidsup.linux.spawn import DEFAULT_PATH
 
 Check = Callable[[str], list[str]]
 
+NOBODY = Rights(
+    uid=65534,
+    gids=frozenset({65534}),
+    capabilities=0,
+    nice=0,
+    oom_score_adjust=0,
+    hard_limits=dict.fromkeys(RLIMITS.values(), 1000),
+)
+ROOT = NOBODY._replace(uid=0, capabilities=(1 << len(CAPABILITIES)) - 1)
+
 
 @pytest.fixture
 def lacks(tmp_path: Path) -> Check:
@@ -29,7 +39,7 @@ def lacks(tmp_path: Path) -> Check:
         expanded, findings = read(file)
         assert findings.in_order() == ()
         assert expanded is not None
-        machine.check(expanded, findings)
+        machine.check(expanded, findings, ROOT)
         machine.check_addresses(expanded, findings)
         found = findings.in_order()
         return [
@@ -105,17 +115,6 @@ def granted(more: str, tmp_path: Path) -> dict[str, Any]:
     expanded: Any = read(file).expanded
     values: dict[str, Any] = expanded["watchers"]["web"]
     return values
-
-
-NOBODY = Rights(
-    uid=65534,
-    gids=frozenset({65534}),
-    capabilities=0,
-    nice=0,
-    oom_score_adjust=0,
-    hard_limits=dict.fromkeys(RLIMITS.values(), 1000),
-)
-ROOT = NOBODY._replace(uid=0, capabilities=(1 << len(CAPABILITIES)) - 1)
 
 
 @pytest.mark.parametrize(
