@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from pidsup.client.sync import Client, NotRunning, connect
@@ -52,7 +52,7 @@ def events(
     *,
     cursor: str | None = None,
     connecting: Callable[[], Client] = connect,
-) -> Iterator[Happening]:
+) -> Generator[Happening, None, None]:
     """Yield what happens, for ever, from *cursor* on or from a snapshot.
 
     A lost connection is made again by *connecting*, and what was missed meanwhile comes
