@@ -1,0 +1,130 @@
+"""The command line: the table, global options on either side, values."""
+
+from __future__ import annotations
+
+import importlib
+import re
+import shlex
+import time
+from datetime import datetime
+
+import pytest
+
+from pidsup.cli.ctl.arguments import ALL, parse
+from pidsup.cli.ctl.commands import COMMANDS, find
+
+_NAMES = [name for name, command in COMMANDS.items() if not command.hidden]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_is_done_somewhere(name: str) -> None:
+    module, _, function = COMMANDS[name].how.partition(":")
+    assert callable(getattr(importlib.import_module(f"pidsup.cli.ctl.{module}"), function))
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_command_explains_itself(name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        parse([name, "--help"])
+    assert end.value.code == 0
+    assert COMMANDS[name].text[1:] in capsys.readouterr().out
+
+
+def _lines() -> list[str]:
+    lines = [line for command in COMMANDS.values() for line, _ in command.examples]
+    return [part.strip() for line in lines for part in re.split(r"\||&&|>", line)]
+
+
+@pytest.mark.parametrize("line", [line for line in _lines() if line.startswith("pidsupctl")])
+def test_every_example_can_be_typed(line: str) -> None:
+    given = parse(shlex.split(line)[1:])
+    assert given.does.name in line
+
+
+def test_no_two_commands_share_a_name() -> None:
+    every = [name for c in COMMANDS.values() for name in (c.name, *c.aliases)]
+    assert len(every) == len(set(every))
+    assert find("ls") is COMMANDS["status"]
+    assert find("nope") is None
+
+
+@pytest.mark.parametrize(
+    "line",
+    ["-n shop status", "-nshop status", "--name shop status", "--name=shop status",
+     "status -n shop", "status --name=shop"],
+)  # fmt: skip
+def test_global_options_stand_on_either_side(line: str) -> None:
+    assert parse(line.split()).name == "shop"
+
+
+def test_n_is_the_number_of_lines_behind_logs_and_the_supervisor_before_it() -> None:
+    given = parse("-n shop logs -n 100 --name cart web".split())
+    assert (given.name, given.lines, given.selectors) == ("cart", 100, ["web"])
+    assert parse("-n shop logs -n all".split()).lines == ALL
+
+
+def test_the_name_comes_from_the_environment_unless_given(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PIDSUP_NAME", "cart")
+    assert parse(["status"]).name == "cart"
+    assert parse(["-n", "shop", "status"]).name == "shop"
+
+
+def test_everything_behind_the_watcher_of_run_is_the_command(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("PIDSUP_NAME", raising=False)
+    given = parse(["run", "web", "ls", "-l", "-n", "x"])
+    assert (given.watcher, given.command, given.name) == ("web", ["ls", "-l", "-n", "x"], None)
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("5", 5.0), ("5s", 5.0), ("1min 30s", 90.0)])
+def test_durations_are_written_as_in_the_configuration(text: str, seconds: float) -> None:
+    assert parse(["stop", "web", "--timeout", text]).timeout == seconds
+
+
+def test_since_is_how_long_ago_or_a_date_or_a_time_of_today() -> None:
+    ago = parse(["logs", "--since", "10min"]).since
+    assert abs(ago - (time.time() - 600)) < 60
+    at = parse(["logs", "--since", "2026-03-01 14:00"]).since
+    assert at == datetime(2026, 3, 1, 14).astimezone().timestamp()
+    utc = parse(["logs", "--since", "2026-03-01T14:00:00+00:00"]).since
+    assert utc == 1772373600
+    today = datetime.now().astimezone().replace(hour=0, minute=1, second=0, microsecond=0)
+    assert parse(["logs", "--since", "00:01"]).since == today.timestamp()
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("", "COMMAND"),
+        ("restrat", "did you mean 'restart'?"),
+        ("--nope status", "--nope"),
+        ("scale web", "COUNT"),
+        ("scale web many", "'many' must be a number, or +N, or -N"),
+        ("scale web +-1", "must be a number"),
+        ("stop", "SELECTOR"),
+        ("stop web --timeout soon", "'soon'"),
+        ("stop web --timeo 5s", "--timeo"),
+        ("logs -n few", "'few' must be a whole number"),
+        ("logs --since yesterday", "'yesterday'"),
+        ("logs --since 2026-13-01", "must be like 10min, 14:00, or 2026-03-01 14:00"),
+        ("status -o yaml", "invalid choice: 'yaml'"),
+        ("run -e =5 web", "'=5' must be NAME=VALUE"),
+        ("completion tcsh", "invalid choice: 'tcsh'"),
+    ],
+)
+def test_what_is_wrong_is_said(line: str, said: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        parse(line.split())
+    assert end.value.code == 2
+    assert said in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("count", ["5", "+2", "-1"])
+def test_counts_may_look_like_options(count: str) -> None:
+    assert parse(["scale", "web", "db", count]).count == count
+
+
+def test_a_signal_may_look_as_kill_has_it() -> None:
+    given = parse(["kill", "-9", "web"])
+    assert (given.does.name, given.signal, given.selectors) == ("signal", "9", ["web"])

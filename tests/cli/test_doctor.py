@@ -1,0 +1,89 @@
+"""What `doctor` finds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pidsup import __version__
+from pidsup.cli.ctl import doctor, doctor_machine, doctor_supervisors
+from pidsup.cli.ctl.finding import Finding, ok, problem, warning
+from tests.cli.canned import NARROW, PIPE, down, slot, status, watcher
+
+
+@pytest.mark.parametrize(
+    ("release", "levels"),
+    [
+        ("5.10.0-8-amd64", ["problem"]),
+        ("5.14.0-362.el9.x86_64", ["warning"] * 4),
+        ("6.1.0-18-amd64", ["warning"] * 4),
+        ("6.8.0", ["warning"] * 3),
+        ("6.14.2+", ["warning"]),
+        ("6.15-rc1", ["ok"]),
+        ("7.0.0", ["ok"]),
+    ],
+)
+def test_older_kernels_lose_what_newer_ones_have(release: str, levels: list[str]) -> None:
+    found = list(doctor_machine._kernel(release))
+    assert [finding.level for finding in found] == levels
+    assert all(finding.do for finding in found if finding.level != "ok")
+
+
+def test_this_machine_is_looked_at_without_a_supervisor() -> None:
+    found = list(doctor_machine.findings())
+    subjects = {finding.subject for finding in found}
+    assert {"kernel", "clone3", "group signals", "cgroup", "open files", "/proc"} <= subjects
+    assert "problem" not in {finding.level for finding in found}
+
+
+def found_of(**facts: Any) -> dict[str, Finding]:
+    facts.setdefault("version", __version__)
+    facts.setdefault("files", [])
+    answer = status(*facts.pop("watchers", ()), **facts, pid=0)
+    return {finding.subject: finding for finding in doctor_supervisors.of_one(answer)}
+
+
+def test_a_healthy_supervisor_is_well() -> None:
+    found = found_of(watchers=[watcher("web", slot())])
+    assert {finding.level for finding in found.values()} == {"ok"}
+    assert found["slots"].what == "1 slot, none has failed"
+
+
+def test_another_version_runs_than_is_installed() -> None:
+    assert found_of(version="0.0.9")["version"] == warning(
+        "version", f"0.0.9 runs, {__version__} is installed", "restart it when it suits"
+    )
+
+
+def test_a_configuration_that_was_changed_since_is_told(tmp_path: Path) -> None:
+    file = tmp_path / "shop.toml"
+    file.touch()
+    changed = found_of(files=[str(file)], up_s=60.0)["configuration"]
+    assert (changed.level, str(file) in changed.what) == ("warning", True)
+    assert found_of(files=[str(file)], up_s=-60.0)["configuration"].level == "ok"
+    assert "(gone)" in found_of(files=["/nope"], up_s=60.0)["configuration"].what
+
+
+def test_failed_slots_are_problems_and_say_how_to_go_on() -> None:
+    found = found_of(watchers=[watcher("web", down("web:3", "failed", reason="exited with 1"))])
+    assert found["slots"] == problem(
+        "slots",
+        "web:3 has failed: exited with 1",
+        "pidsupctl logs web:3, and then pidsupctl start web:3",
+    )
+
+
+def test_dropped_output_is_told_with_whose() -> None:
+    found = found_of(watchers=[watcher("web", slot("web:1", dropped_bytes=2048))])
+    assert found["output"].what == "2.0K had to be dropped, by web:1"
+
+
+def test_findings_are_lines_with_what_to_do_below() -> None:
+    found = [ok("kernel", "good"), warning("open files", "few " * 30, "raise it")]
+    shown = doctor.lines(found, NARROW)
+    assert shown[0] == "ok       kernel      good"
+    assert shown[-1] == "                     to do: raise it"
+    assert max(map(len, shown)) <= 80
+    assert len(doctor.lines(found, PIPE)) == 3
