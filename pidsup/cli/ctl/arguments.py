@@ -59,6 +59,8 @@ def _top(words: Sequence[str]) -> SystemExit:
 def _known(word: str) -> str:
     from difflib import get_close_matches
 
+    if find(word) is not None:  # what is wrong stands before it
+        return word
     near = get_close_matches(word, COMMANDS, 1)
     hint = f", did you mean {near[0]!r}?" if near else "; pidsupctl -h lists them"
     raise argparse.ArgumentTypeError(f"there is no command {word!r}{hint}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import select
 import socket
 from threading import Thread
 
@@ -18,7 +19,7 @@ def run(given: argparse.Namespace) -> int:
     given.host = None  # it is us who are the far end
     with reach(given) as client, socket.socket(fileno=os.dup(client.fileno())) as connection:
         Thread(target=_send, args=(connection,), daemon=True).start()
-        while data := _received(connection):
+        while _is_wanted(connection) and (data := _received(connection)):
             _write(data)
     return OK
 
@@ -30,6 +31,14 @@ def _send(connection: socket.socket) -> None:
         connection.shutdown(socket.SHUT_WR)
     except OSError:  # the other direction sees it, too
         return
+
+
+def _is_wanted(connection: socket.socket) -> bool:
+    """Wait for an answer; False when nobody is there any more to take it."""
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    poll.register(1, 0)  # errors are told in any case: sshd has closed it
+    return 1 not in [fd for fd, _ in poll.poll()]
 
 
 def _received(connection: socket.socket) -> bytes:

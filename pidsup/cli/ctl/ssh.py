@@ -62,8 +62,9 @@ class RemoteClient(Client):
             raise self._what_happened() from error
 
     def close(self) -> None:
-        """Hang up, and see ssh out."""
+        """Hang up, and see ssh out; it would wait for the far end, which may say nothing more."""
         super().close()
+        self._ssh.terminate()
         self._finish()
 
     def _finish(self) -> str:
