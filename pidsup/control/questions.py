@@ -95,11 +95,10 @@ class Questions:
             select(self._supervisor.watchers, selectors)
             wanted = Filter(selectors)
         role = request.caller.role
-        if not request.more:
-            return self._feed.snapshot(self._status(selectors, role))
-        return Subscription(
+        stream = Subscription(
             self._feed, lambda: self._status(selectors, role), cursor=cursor, wanted=wanted
         )
+        return stream if request.more else self._feed.snapshot(self._status(selectors, role))
 
     def logs(self, request: Request) -> Stream:
         """Do Logs."""

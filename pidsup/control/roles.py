@@ -13,6 +13,7 @@ import pwd
 import socket
 import struct
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import suppress
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -76,20 +77,16 @@ class Roles:
         return max(self._users.get(peer.uid, Role.NONE), *roles, Role.NONE)
 
 
-def resolve(access: Access) -> tuple[Roles, list[str]]:
-    """Look the names up; return what they give, and what there is to complain about."""
+def resolve(access: Access) -> Roles:
+    """Look the names up; who does not exist, of which `config.machine` warns, has no role."""
     users: dict[int, Role] = {}
     groups: dict[int, Role] = {}
-    problems: list[str] = []
     for role, account in _accounts(access):
         ids = groups if account.startswith("@") else users
-        try:
+        with suppress(KeyError):
             number = _number(account)
-        except KeyError:
-            problems.append(f"control.{role.word} names {account!r}, which does not exist")
-            continue
-        ids[number] = max(role, ids.get(number, Role.NONE))
-    return Roles(users, groups), problems
+            ids[number] = max(role, ids.get(number, Role.NONE))
+    return Roles(users, groups)
 
 
 def _accounts(access: Access) -> Iterator[tuple[Role, str]]:

@@ -42,9 +42,7 @@ class Server:
         self._service = service
         self._loop = loop
         self._log = log
-        self._roles, problems = resolve(access)
-        for problem in problems:
-            log.warning("a role for nobody", why=problem)
+        self._roles = resolve(access)
         self._connections: set[Connection] = set()
         self._paused: Handle | None = None
         self._reserve: list[int] = []

@@ -35,8 +35,11 @@ class Slices:
 
     endless = False
 
-    def __init__(self, work: Generator[Message | None, None, None], loop: Loop) -> None:
-        """Go through *work*, which yields None behind each slice, and at last the answer."""
+    def __init__(self, work: Generator[Message | bytes | None, None, None], loop: Loop) -> None:
+        """Go through *work*, which yields None behind each slice, and at last the answer.
+
+        The answer may be encoded already.
+        """
         self.over = False
         self._work = work
         self._loop = loop
@@ -56,7 +59,7 @@ class Slices:
             self._soon = self._loop.call_soon(self._go_on)
             return None
         self.over = True
-        return encode(answer)
+        return answer if isinstance(answer, bytes) else encode(answer)
 
     def _go_on(self) -> None:
         self._soon = None
