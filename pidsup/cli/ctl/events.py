@@ -6,6 +6,7 @@ import argparse
 import json
 
 from pidsup.cli.ctl.endings import OK
+from pidsup.cli.ctl.reader import end_with_reader
 from pidsup.cli.ctl.terminal import Terminal, standard_output
 from pidsup.cli.ctl.words import Times, actor, clean, many
 from pidsup.client import Client
@@ -16,6 +17,7 @@ def run(given: argparse.Namespace, client: Client) -> int:
     """Print until the supervisor ends, or somebody interrupts."""
     terminal, times = standard_output(given.color), Times(given)
     here = not given.host
+    end_with_reader()
     asked = {"selectors": given.selectors or None, "cursor": given.cursor}
     for answer in client.stream("Events", **asked):
         if given.output == "json":

@@ -11,6 +11,7 @@ from zlib import crc32
 
 from pidsup.cli.ctl.arguments import ALL
 from pidsup.cli.ctl.endings import NOT_RUNNING, OK, Complaint
+from pidsup.cli.ctl.reader import end_with_reader
 from pidsup.cli.ctl.terminal import Terminal, standard_output
 from pidsup.cli.ctl.words import Times, size
 from pidsup.client import Client, NotRunning
@@ -38,6 +39,7 @@ def run(given: argparse.Namespace, client: Client) -> int:
         for answer in client.stream("Logs", **asked):
             writer.write(answer)
         return OK
+    end_with_reader()
     again = _Again(given, client)
     while True:
         try:

@@ -14,4 +14,4 @@ function __pidsupctl_offers
             printf '%s\n' $offered
     end
 end
-complete -c pidsupctl -f -a '(__pidsupctl_offers)'
+complete -c pidsupctl -f -k -a '(__pidsupctl_offers)'
