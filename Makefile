@@ -13,6 +13,7 @@ run: compiled ## Set up, build, and run the example in the foreground
 	@exec $(BIN)/pidsup run -c examples/hello.toml
 
 test: compiled ## Run the tests, all but the long ones
+	@.ci/setup tools || echo "some tests will be skipped"
 	@$(BIN)/pytest
 
 test-long: compiled ## Run the random and soak tests with large numbers
