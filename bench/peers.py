@@ -22,6 +22,7 @@ class Job:
     command: list[str]
     count: int
     flapping: bool = False  #: the command exits at once and is restarted without limit
+    output: Path | None = None  #: a file for the output; else there is none
 
 
 class Connection(Protocol):
@@ -128,7 +129,8 @@ numprocs={job.count}
 startsecs=0
 autorestart=true
 redirect_stderr=true
-stdout_logfile=NONE
+stdout_logfile={job.output or "NONE"}
+stdout_logfile_maxbytes=0
 """)
         return [str(self.bin / "supervisord"), "-c", f"{job.directory}/supervisord.conf"]
 
@@ -162,14 +164,15 @@ name = "{job.directory.name}"
 command = {json.dumps(job.command)}
 workers = {job.count}
 min_uptime = "{0 if job.flapping else 1}s"
-stdout = "null"
+stdout = "{job.output or "null"}"
 stderr = "null"
+log_max_size = 0
 """)
         return [str(self.bin / "pidsup"), "run", "-c", f"{job.directory}/pidsup.toml"]
 
     def status_command(self, job: Job) -> list[str]:
         """Return pidsupctl status."""
-        return [str(self.bin / "pidsupctl"), "-n", job.directory.name, "status"]
+        return [str(self.bin / "pidsupctl"), "-n", job.directory.name, "status", "--all"]
 
     def connect(self, job: Job) -> VarlinkConnection:
         """Connect to the control socket."""

@@ -44,6 +44,12 @@ def context_switches(pid: int) -> int:
     )
 
 
+def cpu_s(pid: int) -> float:
+    """Return the CPU seconds of all threads of *pid*, to the nanosecond, proc(5), schedstat."""
+    tasks = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
 def rss_kb(pid: int) -> int:
     """Return the resident set of *pid*: shared pages count in full."""
     return sum(mapping.rss_kb for mapping in _mappings(pid))

@@ -44,10 +44,15 @@ class Setting:
         """pidsup, if it is among the peers."""
         return next((peer for peer in self.peers if isinstance(peer, Pidsup)), None)
 
-    def fleet(self, peer: Peer, count: int, *, flapping: bool = False) -> Fleet:
-        """Return a fleet of *count* workers under *peer*, not started yet."""
+    def directory(self) -> Path:
+        """Return a new directory, with a name that no other supervisor has."""
         directory = self.scratch / f"bench-{os.getpid()}-{next(self._fleets)}"
         directory.mkdir()
+        return directory
+
+    def fleet(self, peer: Peer, count: int, *, flapping: bool = False) -> Fleet:
+        """Return a fleet of *count* workers under *peer*, not started yet."""
+        directory = self.directory()
         reports = directory / "inbox"
         command = [str(self.worker), str(reports), "0", "exit" if flapping else "pause"]
         return Fleet(peer, Job(directory, command, count, flapping), Inbox(reports))

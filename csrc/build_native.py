@@ -8,7 +8,7 @@ from pathlib import Path
 from cffi import FFI
 
 CSRC = Path(__file__).parent
-SOURCES = ("pidfd", "signalfd", "spawn", "statx")
+SOURCES = ("malloc", "pidfd", "signalfd", "spawn", "statx")
 WARNINGS = ("-Wall", "-Wextra", "-Wshadow", "-Wconversion")
 #: Our CI only: a user's newer compiler may warn about what we cannot know.
 STRICT = ("-Werror",) if os.environ.get("PIDSUP_WERROR") == "1" else ()

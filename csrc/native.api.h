@@ -146,3 +146,7 @@ int pidsup_spawn(const struct pidsup_plan *plan, struct pidsup_child *ret);
 /* Return when the file was made, in seconds since 1970; 0 where its file system does
  * not know.  Borrows fd. */
 int64_t pidsup_birth(int fd);
+
+/* Keep up to that much freed memory for what comes next, instead of returning it to the
+ * system at once; blocks of that size are not mapped one by one.  With glibc only. */
+int pidsup_keep_freed(size_t bytes);

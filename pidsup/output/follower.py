@@ -8,15 +8,14 @@ somebody wants them; `take` does a bounded piece of the work.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
 from typing import NamedTuple
 
 from pidsup.loop.loop import Loop
 from pidsup.output.lines import MOST_HELD
-from pidsup.output.ring import BEGINS, ENDS, STDERR, Record, Ring
+from pidsup.output.ring import BEGINS, ENDS, NAMES, Record, Ring
 
-NAMES = ("stdout", "stderr")  #: of the streams 0 and STDERR
 _PER_RECORD = 100  # bytes that one counts for, besides its data
 _LONGEST_TEXT = 1000  # bytes of a line for people
 
@@ -85,7 +84,7 @@ class _Cursor:
         self.position = ring.start
         self.until: int | None = None  # None: whatever comes
         self._seen_bytes = ring.gone_bytes  # of all output before the position
-        self._unfinished = (_Unfinished(), _Unfinished())
+        self._unfinished = _Unfinished()
         self._hear = hear
 
     def more(self) -> None:
@@ -115,9 +114,8 @@ class _Cursor:
             return 0
         missed = self.ring.gone_bytes - self._seen_bytes
         self.position, self._seen_bytes = self.ring.start, self.ring.gone_bytes
-        for unfinished in self._unfinished:
-            missed += len(unfinished.rest())
-            unfinished.is_torn, unfinished.skipped = True, 0
+        missed += len(self._unfinished.rest())
+        self._unfinished.is_torn, self._unfinished.skipped = True, 0
         return missed
 
     def next(self) -> Record | None:
@@ -132,22 +130,21 @@ class _Cursor:
 
     def skipped(self) -> int:
         """Return how many bytes were left out since it was asked last."""
-        count = sum(it.skipped for it in self._unfinished)
-        for it in self._unfinished:
-            it.skipped = 0
+        count, self._unfinished.skipped = self._unfinished.skipped, 0
         return count
 
     def lines(self, record: Record) -> Iterator[Line]:
         """Yield the lines that *record* completes."""
-        stream = record.flags & STDERR
-        for serial, at, data, partial in self._unfinished[stream].feed(record):
-            yield Line(self.slot, serial, NAMES[stream], at, data, partial)
+        name = NAMES[self.ring.stream]
+        for serial, at, data, partial in self._unfinished.feed(record):
+            yield Line(self.slot, serial, name, at, data, partial)
 
     def rest(self) -> Iterator[Line]:
-        """Yield what there is of lines that have no end."""
-        for name, it in zip(NAMES, self._unfinished, strict=True):
-            if it.held:
-                yield Line(self.slot, it.serial, name, it.at, it.rest(), partial=True)
+        """Yield what there is of a line that has no end."""
+        it = self._unfinished
+        if it.held:
+            name = NAMES[self.ring.stream]
+            yield Line(self.slot, it.serial, name, it.at, it.rest(), partial=True)
 
 
 class Follower:
@@ -156,21 +153,27 @@ class Follower:
     def __init__(
         self,
         loop: Loop,
-        slots: Sequence[tuple[str, Ring]],
+        slots: Iterable[tuple[str, Iterable[Ring]]],
         *,
         lines: int | None,
-        stream: int | None,
+        stream: str | None,
         since: float | None,
         follow: bool,
     ) -> None:
         """Begin *lines* lines before the end, see Outputs.follow."""
         self.over = False  #: nothing more will come
         self._loop = loop
-        self._stream = stream
         self._since = since
         self._follows = follow
         self._callback: Callable[[], object] | None = None
-        self._cursors = [_Cursor(name, ring, n, self._more) for n, (name, ring) in enumerate(slots)]
+        self._stream = stream
+        wanted = [
+            (name, ring)
+            for name, rings in slots
+            for ring in rings
+            if stream in (None, NAMES[ring.stream])
+        ]
+        self._cursors = [_Cursor(*it, number, self._more) for number, it in enumerate(wanted)]
         self._skip = 0 if lines is None else self._go_back(lines)
         self._fresh = dict.fromkeys(self._cursors)  # those with something to read, perhaps
         for cursor in self._cursors:
@@ -180,8 +183,6 @@ class Follower:
                 cursor.until = cursor.ring.end
 
     def _wants(self, record: Record) -> bool:
-        if self._stream is not None and record.flags & STDERR != self._stream:
-            return False
         return self._since is None or record.at >= self._since
 
     def _go_back(self, wanted: int) -> int:
@@ -193,20 +194,35 @@ class Follower:
         for cursor in self._cursors:
             cursor.go_to_end()
             _push(newest, cursor, cursor.before(), -1)
-        ends = 0
-        torn: dict[tuple[int, int], bool] = {}  # by ring and stream: the oldest line, so far
-        while newest and ends - sum(torn.values()) < wanted:
+        ahead = older = 0  # lines
+        torn: dict[int, bool] = {}  # by ring: the beginning of the oldest line is not ahead
+        while newest and ahead - sum(torn.values()) < wanted:
             _, number, record = heapq.heappop(newest)
             cursor = self._cursors[number]
             cursor.go_back_over(record)
             if self._wants(record):
-                key = number, record.flags & STDERR
-                has_no_end = key not in torn and not record.data.endswith(b"\n")
-                ends += record.data.count(b"\n") + (has_no_end or bool(record.flags & ENDS))
-                torn[key] = not record.flags & BEGINS
-            if self._since is None or record.at >= self._since:
+                has_no_end = number not in torn and not record.data.endswith(b"\n")
+                ahead += record.data.count(b"\n") + (has_no_end or bool(record.flags & ENDS))
+                more, torn[number] = self._go_back_to_beginning(cursor, record)
+                older += more
                 _push(newest, cursor, cursor.before(), -1)
-        return max(0, ends - sum(torn.values()) - wanted)
+        return max(0, ahead + older - sum(torn.values()) - wanted)
+
+    def _go_back_to_beginning(self, cursor: _Cursor, record: Record) -> tuple[int, bool]:
+        """Go back to where the first line of *record* begins.
+
+        Return how many older lines that has put ahead; and True if the first is torn, still.
+        """
+        while not record.flags & BEGINS:
+            before = cursor.before()
+            if before is None or not self._wants(before):
+                return 0, True
+            record = before
+            cursor.go_back_over(record)
+            lines = record.data.count(b"\n")
+            if lines:
+                return lines, not record.flags & BEGINS
+        return 0, False
 
     # --- reading
 
@@ -243,12 +259,14 @@ class Follower:
             del lines[:skip]
         return lines, missed
 
-    def add(self, slot: str, ring: Ring) -> None:
-        """Follow another ring, too, from its beginning."""
-        cursor = _Cursor(slot, ring, len(self._cursors), self._more)
-        self._cursors.append(cursor)
-        ring.follow(cursor)
-        self._more(cursor)
+    def add(self, slot: str, rings: Iterable[Ring]) -> None:
+        """Follow another slot, too, from its beginning."""
+        for ring in rings:
+            if self._stream in (None, NAMES[ring.stream]):
+                cursor = _Cursor(slot, ring, len(self._cursors), self._more)
+                self._cursors.append(cursor)
+                ring.follow(cursor)
+                self._more(cursor)
 
     def when_more(self, callback: Callable[[], object]) -> None:
         """Call once, soon after there is something to take."""
@@ -284,8 +302,8 @@ def _push(
         heapq.heappush(heap, (sign * record.seq, cursor.number, record))
 
 
-def last_lines(ring: Ring, count: int, serial: int, stream: int) -> list[str]:
-    """Return the last lines of one worker's stream, for people: printable, and not endless."""
+def last_lines(ring: Ring, count: int, serial: int) -> list[str]:
+    """Return the last lines of one worker, for people: printable, and not endless."""
     pieces: list[bytes] = []
     position, ends = ring.end, 0
     while position > ring.start and ends <= count:
@@ -293,9 +311,8 @@ def last_lines(ring: Ring, count: int, serial: int, stream: int) -> list[str]:
         position = record.start
         if record.serial != serial:
             break
-        if record.flags & STDERR == stream:
-            pieces.append(record.data)
-            ends += record.data.count(b"\n")
+        pieces.append(record.data)
+        ends += record.data.count(b"\n")
     lines = b"".join(reversed(pieces)).split(b"\n")
     if not lines[-1]:
         lines.pop()

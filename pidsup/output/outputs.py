@@ -11,14 +11,15 @@ from pidsup.kernel import LINUX, Kernel
 from pidsup.log import Log
 from pidsup.loop.loop import Handle, Loop
 from pidsup.output.console import Column, Console, console_format
-from pidsup.output.follower import NAMES, Follower, Line, last_lines
+from pidsup.output.follower import Follower, Line, last_lines
 from pidsup.output.formats import Raw, of_file
-from pidsup.output.ring import STDERR, Ring
+from pidsup.output.ring import NAMES, STDERR, STDOUT, Ring
 from pidsup.output.stream import Stream, Way
 from pidsup.output.writer import Writer
 
 __all__ = ["Follower", "Line", "Outputs", "SlotOutput"]
 
+_NO_PIPE = ("inherit", "null", "stdout")
 _SAY_AGAIN_S = 10.0  # what is dropped; at once for the first time
 
 
@@ -77,7 +78,7 @@ class Outputs:
     def _console(self, stream: int) -> Console:
         """Return the one for our standard output or error; the same if they are the same."""
         if stream == STDERR and _are_one(*self._console_fds):
-            stream = 0
+            stream = STDOUT
         if stream not in self._consoles:
             self._consoles[stream] = Console(self.loop, self.log, self._console_fds[stream])
         return self._consoles[stream]
@@ -95,14 +96,8 @@ class Outputs:
 
         *stream* is stdout or stderr, *since* in seconds since 1970.
         """
-        return Follower(
-            self.loop,
-            [(slot.name, slot.ring) for slot in slots],
-            lines=lines,
-            stream=None if stream is None else NAMES.index(stream),
-            since=since,
-            follow=follow,
-        )
+        rings = [(slot.name, slot.rings) for slot in slots]
+        return Follower(self.loop, rings, lines=lines, stream=stream, since=since, follow=follow)
 
     def close(self) -> None:
         """Write all that is there, for a bounded time, and give everything up; twice is once."""
@@ -121,7 +116,7 @@ class SlotOutput:
 
     __slots__ = (
         "_outputs",
-        "_ring",
+        "_rings",
         "_said_at",
         "_said_bytes",
         "_spec",
@@ -141,18 +136,20 @@ class SlotOutput:
         self._outputs = outputs
         self._spec = spec
         self._targets = (fill(spec.stdout, values), fill(spec.stderr, values))
-        self._ring: Ring | None = None
+        self._rings: tuple[Ring, ...] = ()
         self._streams: dict[int, Stream] = {}
         self._said_at: float | None = None
         self._said_bytes = 0
         self._timer: Handle | None = None
 
     @property
-    def ring(self) -> Ring:
-        """Return the memory of it, made when it is first needed."""
-        if self._ring is None:
-            self._ring = Ring(self._spec.memory_bytes)
-        return self._ring
+    def rings(self) -> tuple[Ring, ...]:
+        """Return the memory of its streams, made when it is first needed."""
+        if not self._rings:
+            piped = [n for n, target in enumerate(self._targets) if target not in _NO_PIPE]
+            # Each has its own share: whatever floods stdout, the last words on stderr stay.
+            self._rings = tuple(Ring(n, self._spec.memory_bytes // len(piped)) for n in piped)
+        return self._rings
 
     # --- workers
 
@@ -169,17 +166,16 @@ class SlotOutput:
         return pipes
 
     def _open(self) -> dict[int, Stream]:
-        for number, target in enumerate(self._targets):
-            if target not in ("inherit", "null", "stdout"):
-                outputs = self._outputs
-                self._streams[number] = Stream(
-                    outputs.loop,
-                    outputs.kernel,
-                    ring=self.ring,
-                    stream=number,
-                    way=outputs.way(self._spec, target, self.name, number),
-                    dropped=self._dropped,
-                )
+        outputs = self._outputs
+        for ring in self.rings:
+            target = self._targets[ring.stream]
+            self._streams[ring.stream] = Stream(
+                outputs.loop,
+                outputs.kernel,
+                ring=ring,
+                way=outputs.way(self._spec, target, self.name, ring.stream),
+                dropped=self._dropped,
+            )
         return self._streams
 
     def begin(self, serial: int) -> None:
@@ -194,12 +190,11 @@ class SlotOutput:
 
     def last_lines(self, count: int) -> list[str]:
         """Return the last lines of the current or last worker: of its stderr, else stdout."""
-        if self._ring is None or not self._streams:
-            return []
-        serial = next(iter(self._streams.values())).serial
-        return last_lines(self._ring, count, serial, STDERR) or last_lines(
-            self._ring, count, serial, 0
-        )
+        found: list[str] = []
+        for ring in reversed(self._rings):
+            if ring.stream in self._streams and not found:
+                found = last_lines(ring, count, self._streams[ring.stream].serial)
+        return found
 
     # --- what is lost
 

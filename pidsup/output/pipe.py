@@ -17,13 +17,13 @@ _LARGE = 1 << 20  # pipe-max-size, pipe(7), for those who are not root
 class Pipe:
     """Owns both ends; `out` is non-blocking, `into` is what workers get."""
 
-    __slots__ = ("_owner", "capacity", "into", "out")
+    __slots__ = ("_owner", "_usual", "capacity", "into", "out")
 
     def __init__(self) -> None:
         """Make it."""
         self.out, self.into = os.pipe2(os.O_CLOEXEC)
         os.set_blocking(self.out, False)
-        self.capacity = fcntl(self.out, F_GETPIPE_SZ)
+        self.capacity = self._usual = fcntl(self.out, F_GETPIPE_SZ)
         self._owner = os.geteuid()
 
     def prepare(self, uid: int) -> None:
@@ -57,6 +57,13 @@ class Pipe:
         try:
             self.capacity = fcntl(self.out, F_SETPIPE_SZ, _LARGE)
         except OSError:  # EPERM: pipe-user-pages-soft; EBUSY: more is in it
+            return
+
+    def restore(self) -> None:
+        """Make it as large as it was: what its user may have in pipes is limited."""
+        try:
+            self.capacity = fcntl(self.out, F_SETPIPE_SZ, self._usual)
+        except OSError:  # EBUSY: more is in it
             return
 
     def close(self) -> None:

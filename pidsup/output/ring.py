@@ -1,4 +1,4 @@
-"""The last output of a slot, in memory, as it came.
+"""The last output of one stream of a slot, in memory, as it came.
 
 One bytearray of records: no object per line, none per read, and the bound is exact.
 A record has its length at both ends, so that one can go through them from either.
@@ -11,10 +11,12 @@ from itertools import count
 from struct import Struct
 from typing import NamedTuple, Protocol
 
+STDOUT, STDERR = 0, 1  #: streams
+NAMES = ("stdout", "stderr")
+
 #: Bits of `Record.flags`.
-STDERR = 1
-BEGINS = 2  #: the data begins with the beginning of a line
-ENDS = 4  #: the worker has ended: what there is of a line is all of it
+BEGINS = 1  #: the data begins with the beginning of a line
+ENDS = 2  #: the worker has ended: what there is of a line is all of it
 
 _HEAD = Struct("<IQdQB")  # length of the whole, seq, at, serial, flags
 _TAIL = Struct("<I")  # the length again
@@ -49,20 +51,22 @@ class Ring:
 
     __slots__ = (
         "_buffer",
+        "_is_mid_line",
         "_limit",
-        "_open",
         "_readers",
         "_usual",
         "all_bytes",
         "gone_bytes",
         "start",
+        "stream",
     )
 
-    def __init__(self, limit: int) -> None:
+    def __init__(self, stream: int, limit: int) -> None:
         """Take up to *limit* bytes."""
+        self.stream = stream
         self._buffer = bytearray()
         self._limit = self._usual = limit
-        self._open = 0  # per stream, 1 << (flags & STDERR): a line has begun
+        self._is_mid_line = False
         self._readers: list[Reader] = []
         self.start = 0  #: the position of the oldest record
         self.all_bytes = 0  #: of output, ever
@@ -73,21 +77,21 @@ class Ring:
         """The position behind the newest record."""
         return self.start + len(self._buffer)
 
-    def add(self, data: bytes, at: float, serial: int, stream: int) -> None:
-        """Add output of a stream: 0 or STDERR."""
+    def add(self, data: bytes, at: float, serial: int) -> None:
+        """Add output of a worker."""
         self.all_bytes += len(data)
         most = self._limit - _EXTRA
         if len(data) > most:
-            data = self._tail(data, max(most, 0), stream)
+            data = self._tail(data, max(most, 0))
         for start in range(0, len(data), _MOST):
-            self._add(data[start : start + _MOST], at, serial, stream)
+            self._add(data[start : start + _MOST], at, serial, 0)
         self._added()
 
-    def finish_line(self, at: float, serial: int, stream: int) -> None:
+    def finish_line(self, at: float, serial: int) -> None:
         """Note that what there is of a line is all of it."""
-        if self._open & 1 << stream:
-            self._add(b"", at, serial, stream | ENDS)
-            self._open &= ~(1 << stream)
+        if self._is_mid_line:
+            self._add(b"", at, serial, ENDS)
+            self._is_mid_line = False
             self._added()
 
     def _added(self) -> None:
@@ -96,28 +100,22 @@ class Ring:
             reader.more()
 
     def _add(self, data: bytes, at: float, serial: int, flags: int) -> None:
-        stream = 1 << (flags & STDERR)
-        if not self._open & stream:
+        if not self._is_mid_line:
             flags |= BEGINS
-        if data.endswith(b"\n"):
-            self._open &= ~stream
-        else:
-            self._open |= stream
+        self._is_mid_line = not data.endswith(b"\n")
         length = len(data) + _EXTRA
         buffer = self._buffer
         buffer += _HEAD.pack(length, next_seq(), at, serial, flags)
         buffer += data
         buffer += _TAIL.pack(length)
 
-    def _tail(self, data: bytes, most: int, stream: int) -> bytes:
+    def _tail(self, data: bytes, most: int) -> bytes:
         """Return the end of what is too long, from the beginning of a line if there is one."""
         cut = len(data) - most
         line = data.find(b"\n", cut - 1) + 1
         if 0 < line < len(data):
             cut = line
-            self._open &= ~(1 << stream)
-        else:
-            self._open |= 1 << stream
+        self._is_mid_line = cut != line
         self.gone_bytes += cut
         return data[cut:]
 

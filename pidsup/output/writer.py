@@ -77,6 +77,10 @@ class FileSink:
         for source in waiting:
             source.resume()
 
+    def was_spared(self, count: int) -> None:
+        """Count what was dropped meanwhile."""
+        self._lost_bytes += count
+
     def leave(self, source: Stream) -> None:
         """Close the file behind the last source."""
         self.sources -= 1
