@@ -200,15 +200,17 @@ IN_CHILD static void join_cgroup(struct birth *birth, int cgroup)
         RAW(SYS_close, fd);
 }
 
-/* Lead a group, and tell the terminal if descriptor 0 is the one of our session.
- * SIGTTOU, which a group in the background gets for that, is blocked. */
+/* Lead a group, and take over the terminal if descriptor 0 is that of our session and
+ * whoever starts us has it: in the background it is somebody else's.  SIGTTOU, which we
+ * get for that once we are a group of our own, is blocked. */
 IN_CHILD static void come_forward(struct birth *birth)
 {
+        long ours = RAW(SYS_getpgid, 0);
         int group;
         long rc;
 
         check(birth, PIDSUP_STEP_SETPGID, RAW(SYS_setpgid, 0, 0));
-        if (RAW(SYS_ioctl, STDIN_FILENO, TIOCGPGRP, &group) < 0)
+        if (RAW(SYS_ioctl, STDIN_FILENO, TIOCGPGRP, &group) < 0 || group != ours)
                 return;
         group = (int)RAW(SYS_getpid);
         rc = RAW(SYS_ioctl, STDIN_FILENO, TIOCSPGRP, &group);

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 from pidsup.cli.codes import FAILURE, OK, USAGE
 from pidsup.linux import signalfd
-from pidsup.supervisor.signals import QUIT, TAKEN
+from pidsup.supervisor.signals import BLOCKED, QUIT
 
 if TYPE_CHECKING:
     from pidsup.config.kind import Value
@@ -28,7 +28,7 @@ def run(arguments: Sequence[str]) -> int:
     if not _is_new_enough(os.uname().release):
         sys.stderr.write(f"pidsup: needs Linux 5.14 or newer, this is {os.uname().release}\n")
         return FAILURE
-    signalfd.block(TAKEN)
+    signalfd.block(BLOCKED)
     pid, pipe = _fork_reader(arguments)
     from pidsup.cli import daemon  # in parallel with the reader
 
@@ -74,7 +74,7 @@ def _read_and_exit(arguments: Sequence[str], into: int) -> NoReturn:
     code = FAILURE
     try:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, TAKEN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED)
         import json
 
         expanded = _expanded(arguments)

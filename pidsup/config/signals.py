@@ -19,14 +19,18 @@ SIGNALS = {
     )
 }
 _RTMIN, _RTMAX = 34, 64  # as glibc leaves them to programs
+_OF_LIBC = frozenset({32, 33})
 
-#: What a supervisor cannot pass on, and why.
+#: What a supervisor cannot pass on, and why; what is left is what it takes, supervisor.signals.
 _KEPT = {
     **dict.fromkeys(("KILL", "STOP"), "no program can catch it"),
     **dict.fromkeys(("TERM", "INT"), "it stops the supervisor, which stops its workers"),
     "CHLD": "the supervisor needs it itself",
+    "PIPE": "the supervisor gets it when nobody reads what it writes",
+    **dict.fromkeys(("TSTP", "TTIN", "TTOU"), "it is between a terminal and its shell"),
     **dict.fromkeys(
-        ("ILL", "TRAP", "BUS", "FPE", "SEGV", "SYS"), "it is the end of a supervisor that errs"
+        ("ILL", "TRAP", "ABRT", "BUS", "FPE", "SEGV", "XCPU", "XFSZ", "SYS"),
+        "it is the end of a supervisor that errs",
     ),
 }
 
@@ -63,6 +67,8 @@ def forwarded(value: object) -> int:
     for name, why in _KEPT.items():
         if SIGNALS[name] == number:
             raise Wrong(((), f"cannot be {name}: {why}"))
+    if number in _OF_LIBC:
+        raise Wrong(((), f"cannot be {number}: the C library needs it itself"))
     return number
 
 
@@ -74,7 +80,8 @@ def any_case(word: str) -> str:
 def _schema(kept: Collection[str]) -> dict[str, object]:
     """Return the schema of the signals but for those which are kept."""
     names = [name for name in SIGNALS if name not in kept]
-    numbers = [n for n in range(1, _RTMAX + 1) if n not in {SIGNALS[name] for name in kept}]
+    unfit = {SIGNALS[name] for name in kept} | (_OF_LIBC if kept else frozenset())
+    numbers = [n for n in range(1, _RTMAX + 1) if n not in unfit]
     offset = "([0-2]?[0-9]|30)"
     words = [
         *map(any_case, names),

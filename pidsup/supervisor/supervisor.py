@@ -25,11 +25,12 @@ from pidsup.process.child import Whom
 from pidsup.process.exit import report, signal_name
 from pidsup.process.orphans import Orphans
 from pidsup.process.spawner import Spawner
+from pidsup.process.terminal import stop_with, take_back
 from pidsup.supervisor.changes import Actor, Change, Changes, Goal, Task, TaskState
 from pidsup.supervisor.events import Events
 from pidsup.supervisor.leftovers import Leftovers
 from pidsup.supervisor.selectors import Selection, select
-from pidsup.supervisor.signals import QUIT, URGENT
+from pidsup.supervisor.signals import QUIET, QUIT, URGENT
 from pidsup.supervisor.table import Identity, Table
 from pidsup.supervisor.wishes import Wishes
 from pidsup.watcher.plan import Surroundings
@@ -99,6 +100,8 @@ class Supervisor:
             for name in specs
         }
         self._ordered = any(after.values())
+        in_front = (w for w in self.watchers.values() if w.spec.foreground)
+        self._foreground = next(in_front, None)  # there is one terminal
         self._looking = False
         self._quit_asked = self._in_a_hurry = False
         self._leftovers = Leftovers(
@@ -271,10 +274,13 @@ class Supervisor:
     def slot_entered(self, watcher: Watcher, slot: Slot) -> None:
         """Write down a start before it is made; the rest can wait until the slot has settled."""
         self.events.slot(watcher, slot)
+        if watcher is self._foreground and slot.state is State.CLEANING and slot.child:
+            take_back(slot.child.pid)
         if slot.state is State.STARTING:
             self._record(watcher, slot)
         elif slot.state is State.READY and slot.child is not None:
             self.log.info("worker started", slot=slot.name, pid=slot.child.pid)
+            self._look_in_front()  # its SIGCHLD may have come before we knew it
 
     def slot_settled(self, watcher: Watcher, slot: Slot) -> None:
         """Write it down, and see who waits for it: changes, other watchers, the shutdown."""
@@ -357,11 +363,13 @@ class Supervisor:
 
     def _signalled(self) -> None:
         for info in self.kernel.read_signals(self._signal_fd):
-            if self._forward(info.signo):
+            # What is on its way out can only be hurried.
+            ending = self.shutting_down and info.signo in QUIT
+            if not ending and self._forward(info.signo):
                 continue
             if info.signo in QUIT:
                 self._quit(info)
-            elif info.signo != signal.SIGWINCH:
+            elif info.signo not in QUIET:
                 self.log.warning("signal ignored", signal=signal_name(info.signo), pid=info.pid)
 
     def _forward(self, signo: int) -> bool:
@@ -393,7 +401,14 @@ class Supervisor:
 
     def _child_died(self) -> None:
         self.kernel.read_signals(self._sigchld_fd)
+        self._look_in_front()
         self._orphans.look()
+
+    def _look_in_front(self) -> None:
+        """Stop, as a job does, with a worker in the foreground."""
+        for slot in self._foreground.slots.values() if self._foreground else ():
+            if slot.child is not None:
+                stop_with(slot.child.pid)
 
     def _orphan_reaped(self, pid: int, ended: Exit) -> None:
         self._leftovers.forget(pid)
