@@ -22,9 +22,9 @@ from pidsup.cli.ctl.endings import (
 
 TYPE_CHECKING = False  # importing `typing` would cost each pidsupctl 2 ms
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Callable
 
+    from pidsup.cli.ctl.arguments import Given
     from pidsup.client import CallFailed, Client
 
 
@@ -55,14 +55,14 @@ def main() -> int:
     return code
 
 
-def _run(given: argparse.Namespace) -> int:
+def _run(given: Given) -> int:
     module, _, name = given.does.how.partition(":")
     # import_module() would bring importlib, which nothing else needs.
     run = getattr(__import__(f"pidsup.cli.ctl.{module}", fromlist=[name]), name)
     return _connected(given, run) if given.does.connects else int(run(given))
 
 
-def _connected(given: argparse.Namespace, run: Callable[[argparse.Namespace, Client], int]) -> int:
+def _connected(given: Given, run: Callable[[Given, Client], int]) -> int:
     from pidsup.cli.ctl.reach import reach
     from pidsup.client import CallFailed, NotAnswering, NotRunning
     from pidsup.errors import ProtocolError
@@ -80,7 +80,7 @@ def _connected(given: argparse.Namespace, run: Callable[[argparse.Namespace, Cli
         return _complain(f"cannot understand the supervisor: {error}", FAILED)
 
 
-def _refused(given: argparse.Namespace, error: CallFailed) -> int:
+def _refused(given: Given, error: CallFailed) -> int:
     """Say what the supervisor's error means, and return its exit code."""
     code = CODES.get(error.name, FAILED)
     if given.does.name == "status" and error.name == "NoSuchSelector":

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 from typing import Any
 
+from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.terminal import Terminal
 from pidsup.cli.ctl.words import Times
 
@@ -13,8 +13,8 @@ NARROW = Terminal(80, live=True)
 WIDE = Terminal(200, live=True)
 COLOURED = Terminal(80, colour=True, live=True)
 
-RELATIVE = Times(argparse.Namespace(utc=False, abs_time=False))
-IN_UTC = Times(argparse.Namespace(utc=True, abs_time=False))
+RELATIVE = Times(Given(utc=False, abs_time=False))
+IN_UTC = Times(Given(utc=True, abs_time=False))
 
 
 def exit_(**facts: Any) -> dict[str, Any]:

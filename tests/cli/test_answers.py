@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import base64
 import json
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import pytest
 
 from pidsup.cli.ctl import changes, detail, events, explain, stats, tree
+from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import Complaint
 from pidsup.cli.ctl.logs import Writer
 from pidsup.cli.ctl.terminal import Terminal
@@ -45,7 +45,7 @@ def written(
         "utc": False,
         "abs_time": False,
     }
-    namespace = argparse.Namespace(**{**defaults, **given})
+    namespace = Given(**{**defaults, **given})
     Writer(namespace).write({"lines": list(lines), "missed": missed})
     return capfdbinary.readouterr().out
 
@@ -89,11 +89,9 @@ def test_slots_have_colours_of_their_own(capfdbinary: Any) -> None:
 
 
 def test_what_was_left_out_is_said(capfd: pytest.CaptureFixture[str]) -> None:
-    Writer(
-        argparse.Namespace(
-            output="plain", color="never", timestamps=False, utc=False, abs_time=False
-        )
-    ).write({"lines": [], "missed": 12288})
+    Writer(Given(output="plain", color="never", timestamps=False, utc=False, abs_time=False)).write(
+        {"lines": [], "missed": 12288}
+    )
     assert (
         capfd.readouterr().err
         == "pidsupctl: 12K of output left out: it came faster than it was read\n"

@@ -10,8 +10,10 @@ from datetime import datetime
 
 import pytest
 
-from pidsup.cli.ctl.arguments import ALL, parse
+from pidsup.cli.ctl.arguments import parse, parse_quickly
 from pidsup.cli.ctl.commands import COMMANDS, find
+from pidsup.cli.ctl.usage import parse_slowly
+from pidsup.cli.ctl.values import ALL
 
 _NAMES = [name for name, command in COMMANDS.items() if not command.hidden]
 
@@ -39,6 +41,28 @@ def _lines() -> list[str]:
 def test_every_example_can_be_typed(line: str) -> None:
     given = parse(shlex.split(line)[1:])
     assert given.does.name in line
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        *(line.split(maxsplit=1)[1] for line in _lines() if line.startswith("pidsupctl ")),
+        "-n shop --color=never --socket /x status -a",
+        "scale web db -1",
+        "kill -9 web",
+        "logs -n10 -f web",
+        "run -e A=1 -e B=2 web ls -l -n x",
+        "run web -- ls",
+        "changes",
+        "help",
+        "top -d 1min -s mem -n 3 -b",
+        "stop web --timeout=5s --no-wait -q -o json",
+    ],
+)
+def test_argparse_would_understand_the_same(line: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(time, "time", lambda: 1e9)  # what --since counts from
+    quick, slow = parse_quickly(shlex.split(line)), parse_slowly(shlex.split(line))
+    assert {k: v for k, v in vars(quick).items() if v} == {k: v for k, v in vars(slow).items() if v}
 
 
 def test_no_two_commands_share_a_name() -> None:

@@ -109,6 +109,19 @@ def test_a_thousand_slots_fit_on_a_screen(daemon: Start) -> None:
     assert len(it.ctl("status", "--all").stdout.splitlines()) == 201
 
 
+def test_status_imports_only_what_it_needs(shop: Daemon) -> None:
+    """Start-up time is a feature."""
+    code = (
+        f"import sys; sys.argv = ['pidsupctl', '-n', '{shop.name}', 'status']; "
+        "from pidsup.cli.pidsupctl import main; main(); print(*sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    loaded = set(done.stdout.splitlines()[-1].split())
+    assert "pidsup.cli.ctl.status" in loaded
+    unwanted = "argparse asyncio typing shutil textwrap tempfile subprocess pidsup.config.options"
+    assert not loaded & set(unwanted.split())
+
+
 # --- logs
 
 

@@ -1,253 +1,159 @@
 """From the table of commands to what was asked for.
 
-A parser takes half a millisecond and more to make, so only that of the command in question
-is made: what stands before the command is understood without one.
+Straight from the table: argparse would take a sixth of the time of `pidsupctl status`.  It
+is asked when help is wanted, or something is not as the table has it: it words that best.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from pidsup.cli.ctl.commands import (
-    ABOUT_SELECTORS,
-    COMMANDS,
-    EXIT_CODES,
-    GLOBAL,
-    Argument,
-    Command,
-    Option,
-    find,
-)
+from pidsup.cli.ctl.commands import GLOBAL, Argument, Command, Option, find
 from pidsup.cli.ctl.leading import split
 
-ALL = 1 << 31  #: as a number of lines
+TYPE_CHECKING = False  # importing `typing` would cost each pidsupctl 2 ms
+if TYPE_CHECKING:
+    from typing import Any
 
 
-def parse(words: Sequence[str]) -> argparse.Namespace:
-    """Return the arguments; `does` is the command.  Ends the program where they are wrong."""
-    before, rest = split(words)
-    command = find(rest[0]) if rest else None
-    if command is None:
-        raise _top(rest)
-    parser = parser_of(command)
-    given = parser.parse_args([*before, *rest[1:]])
-    given.does = command
+class Given:
+    """What was asked for: an attribute per argument and option; `does` is the command."""
+
+    does: Command
+
+    def __init__(self, **values: object) -> None:
+        """Begin with these."""
+        self.__dict__.update(values)
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Return the value of an argument or option."""
+
+        def __setattr__(self, name: str, value: object) -> None:
+            """Replace it."""
+
+
+class _NotSo(Exception):
+    """It is not as the table has it."""
+
+
+def parse(words: Sequence[str]) -> Given:
+    """Return what was asked for; ends the program for help, and where something is wrong."""
+    try:
+        given = parse_quickly(words)
+    except (_NotSo, ValueError):
+        from pidsup.cli.ctl.usage import parse_slowly
+
+        given = parse_slowly(words)
     given.name = given.name or os.environ.get("PIDSUP_NAME") or None
     return given
 
 
-def _top(words: Sequence[str]) -> SystemExit:
-    """End the program with the help, the version, or what is wrong."""
-    parser = argparse.ArgumentParser(
-        prog="pidsupctl",
-        formatter_class=formatter,
-        description="Steer a running pidsup supervisor.",
-        epilog=f"commands:\n{list_of_commands()}\n{ABOUT_SELECTORS}\n\nexit codes:\n{_codes()}",
-        allow_abbrev=False,
-    )
-    for option in GLOBAL:
-        _add_option(parser, option, option.flags)
-    parser.add_argument("--version", action=_Version)
-    parser.add_argument("command", metavar="COMMAND", help="see below", type=_known)
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, help="COMMAND -h explains them")
-    parser.parse_args(words)
-    return SystemExit(2)
+def parse_quickly(words: Sequence[str]) -> Given:
+    """Return what was asked for; an exception when the table alone does not say it."""
+    before, rest = split(words)
+    command = find(rest[0]) if rest else None
+    if command is None:
+        raise _NotSo
+    given = Given(does=command)
+    _read(command, [*before, *rest[1:]], given)
+    return given
 
 
-def _known(word: str) -> str:
-    from difflib import get_close_matches
+def options_of(command: Command) -> list[tuple[Option, list[str]]]:
+    """Return its options, -o and the global ones among them, each with its flags.
 
-    if find(word) is not None:  # what is wrong stands before it
-        return word
-    near = get_close_matches(word, COMMANDS, 1)
-    hint = f", did you mean {near[0]!r}?" if near else "; pidsupctl -h lists them"
-    raise argparse.ArgumentTypeError(f"there is no command {word!r}{hint}")
-
-
-def list_of_commands() -> str:
-    """Return a line per command."""
-    return "".join(f"  {c.name:11} {c.text}\n" for c in COMMANDS.values() if not c.hidden)
-
-
-def _codes() -> str:
-    return "".join(f"  {code:<4}{text}\n" for code, text in EXIT_CODES.items())
-
-
-class _Version(argparse.Action):
-    """Print the version; found out only when it is asked for."""
-
-    def __init__(self, option_strings: Sequence[str], dest: str) -> None:
-        super().__init__(option_strings, dest, nargs=0, help="show the version and exit")
-
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        from pidsup import __version__
-
-        print(f"pidsupctl {__version__}")
-        parser.exit()
-
-
-def formatter(prog: str) -> argparse.HelpFormatter:
-    """Make a formatter; one that looks for the width itself imports shutil, 3 ms."""
-    try:
-        width = os.get_terminal_size().columns
-    except OSError:
-        width = 80
-    return argparse.RawDescriptionHelpFormatter(prog, width=max(40, width - 2))
-
-
-def parser_of(command: Command) -> argparse.ArgumentParser:
-    """Make the parser of one command, and of the global options."""
-    parser = argparse.ArgumentParser(
-        prog=f"pidsupctl {command.name}",
-        formatter_class=formatter,
-        description=_description(command),
-        epilog=_examples(command),
-        allow_abbrev=False,
-    )
-    for argument in command.arguments:
-        _add_argument(parser, argument)
+    A short flag that the command has itself is not the global one there.
+    """
+    own = list(command.options)
     if command.outputs:
-        parser.add_argument(
-            "-o",
-            "--output",
-            choices=command.outputs,
-            default=command.outputs[0],
-            help=f"default: {command.outputs[0]}",
-        )
-    own = {flag for option in command.options for flag in option.flags}
-    for option in command.options:
-        _add_option(parser, option, option.flags)
-    for option in GLOBAL:  # as a rule they stand before the command, and so does their help
-        flags = [flag for flag in option.flags if flag not in own]
-        _add_option(parser, option, flags, shown=False)
-    return parser
+        outputs = command.outputs
+        text = f"how it is printed; default: {outputs[0]}"
+        own.append(Option("-o --output", text, choices=outputs, default=outputs[0]))
+    taken = {flag for option in own for flag in option.flags}
+    return [
+        *((option, option.flags) for option in own),
+        *((option, [flag for flag in option.flags if flag not in taken]) for option in GLOBAL),
+    ]
 
 
-def dest_of(argument: Argument) -> str:
-    """Return the attribute that an argument becomes."""
-    return argument.name.lower() + ("s" if argument.many in ("*", "+") else "")
+def dest_of(thing: Argument | Option) -> str:
+    """Return the attribute that an argument or option becomes."""
+    if isinstance(thing, Option):
+        return thing.flags[-1].lstrip("-").replace("-", "_")
+    return thing.name.lower() + ("s" if thing.many in ("*", "+") else "")
 
 
-def _add_argument(parser: argparse.ArgumentParser, argument: Argument) -> None:
-    more: dict[str, object] = {}
-    if argument.many:
-        more["nargs"] = argparse.REMAINDER if argument.many == "..." else argument.many
-    if argument.choices:
-        more["choices"] = argument.choices
-    if argument.kind in KINDS:
-        more["type"] = KINDS[argument.kind]
-    parser.add_argument(
-        dest_of(argument),
-        metavar=argument.name,
-        help=argument.text,
-        **more,  # type: ignore[arg-type]  # each as argparse wants it
-    )
+def value_of(thing: Argument | Option, word: str) -> object:
+    """Return the value that a word means; ValueError when it means none."""
+    if thing.kind:
+        from pidsup.cli.ctl.values import KINDS
+
+        if thing.kind in KINDS:
+            return KINDS[thing.kind](word)
+    if thing.choices and word not in thing.choices:
+        raise ValueError(word)
+    return word
 
 
-def _add_option(
-    parser: argparse.ArgumentParser, option: Option, flags: Sequence[str], *, shown: bool = True
-) -> None:
-    text = option.text if shown else argparse.SUPPRESS
+def _read(command: Command, words: list[str], given: Given) -> None:
+    by_flag: dict[str, Option] = {}
+    for option, flags in options_of(command):
+        setattr(given, dest_of(option), option.default if option.takes_value else False)
+        by_flag.update(dict.fromkeys(flags, option))
+    all_else = any(argument.many == "..." for argument in command.arguments)
+    places: list[str] = []
+    at = 0
+    while at < len(words):
+        word = words[at]
+        if all_else and len(places) == len(command.arguments) - 1:
+            places += words[at + (word == "--") :]
+            break
+        if word.startswith("-") and not word[1:].isdecimal() and word != "-":
+            at += _read_option(by_flag, words[at:], given)
+        else:
+            places.append(word)
+            at += 1
+    _place(command.arguments, places, given)
+
+
+def _read_option(by_flag: dict[str, Option], words: list[str], given: Given) -> int:
+    """Read the option that comes next; return how many words it took."""
+    flag, equals, value = words[0].partition("=")
+    took = 1
+    if flag not in by_flag and flag[:2] in by_flag and flag[1] != "-":  # -n10
+        flag, equals, value = words[0][:2], "=", words[0][2:]
+    option = by_flag.get(flag)
+    if option is None or (equals and not option.takes_value):
+        raise _NotSo
     if not option.takes_value:
-        parser.add_argument(*flags, action="store_true", help=text)
-        return
-    parser.add_argument(
-        *flags,
-        metavar=option.value or None,
-        choices=option.choices or None,
-        default=option.default,
-        type=KINDS.get(option.kind, str),
-        action="append" if option.kind == "variable" else "store",
-        help=text,
-    )
+        setattr(given, dest_of(option), True)
+        return took
+    if not equals:
+        took = 2
+        if len(words) < 2 or words[1].startswith("-"):
+            raise _NotSo
+        value = words[1]
+    read = value_of(option, value)
+    if option.kind == "variable":
+        read = [*(getattr(given, dest_of(option)) or ()), read]
+    setattr(given, dest_of(option), read)
+    return took
 
 
-def _description(command: Command) -> str:
-    parts = [f"{command.text[0].upper()}{command.text[1:]}."]
-    if command.more:
-        parts.append(_wrapped(command.more))
-    return "\n\n".join(parts)
-
-
-def _wrapped(text: str, width: int = 78) -> str:
-    """Break lines; textwrap would be imported by argparse only for the help, and so here."""
-    from textwrap import fill
-
-    return fill(" ".join(text.split()), width)
-
-
-def _examples(command: Command) -> str:
-    lines = [f"  {line}{f'   # {what}' if what else ''}" for line, what in command.examples]
-    if command.aliases:
-        lines.append(f"\nalso called: {', '.join(command.aliases)}")
-    lines.append("\npidsupctl -h has the options of all commands: -n, --socket, -H, --color")
-    return ("examples:\n" if command.examples else "") + "\n".join(lines).lstrip("\n")
-
-
-# --- kinds of values
-
-
-def _duration(text: str) -> float:
-    from pidsup.config.quantities import duration
-
-    try:
-        return duration(text)
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} {error}") from error
-
-
-def _count(text: str) -> str:
-    if not text.lstrip("+-").isdecimal() or len(text) - len(text.lstrip("+-")) > 1:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number, or +N, or -N")
-    return text
-
-
-def _number(text: str) -> int:
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} must be a whole number")
-    return int(text)
-
-
-def _lines(text: str) -> int:
-    return ALL if text == "all" else _number(text)
-
-
-def _signal(text: str) -> str:
-    return text.removeprefix("-")  # as kill(1) takes it: -9
-
-
-def _variable(text: str) -> tuple[str, str]:
-    name, equals, value = text.partition("=")
-    if not name or not equals:
-        raise argparse.ArgumentTypeError(f"{text!r} must be NAME=VALUE")
-    return name, value
-
-
-def _since(text: str) -> float:
-    """Return seconds since 1970 from a date, a time of today, or how long ago it was."""
-    import time
-    from datetime import datetime
-
-    if not text[:1].isdecimal() or not any(mark in text for mark in ":-"):
-        return time.time() - _duration(text)
-    try:
-        if "-" not in text:
-            text = f"{time.strftime('%Y-%m-%d')}T{text}"
-        return datetime.fromisoformat(text).timestamp()  # no zone: the local one
-    except ValueError as error:
-        raise argparse.ArgumentTypeError(
-            f"{text!r} must be like 10min, 14:00, or 2026-03-01 14:00"
-        ) from error
-
-
-KINDS: dict[str, Callable[[str], object]] = {
-    "count": _count,
-    "duration": _duration,
-    "lines": _lines,
-    "number": _number,
-    "signal": _signal,
-    "since": _since,
-    "variable": _variable,
-}
+def _place(arguments: Sequence[Argument], words: list[str], given: Given) -> None:
+    """Share out what is told by its place; what may be many takes what others leave."""
+    left = list(words)
+    for number, argument in enumerate(arguments):
+        behind = sum(a.many in ("", "+") for a in arguments[number + 1 :])
+        mine = left[: len(left) - behind] if argument.many in ("*", "+", "...") else left[:1]
+        if not mine and argument.many in ("", "+"):
+            raise _NotSo
+        del left[: len(mine)]
+        values = [value_of(argument, word) for word in mine]
+        one = argument.many in ("", "?")
+        setattr(given, dest_of(argument), (values or [None])[0] if one else values)
+    if left:
+        raise _NotSo

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import select
 import socket
 from threading import Thread
 
+from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import OK
 from pidsup.cli.ctl.reach import reach
 
 _PIECE = 1 << 16
 
 
-def run(given: argparse.Namespace) -> int:
+def run(given: Given) -> int:
     """Copy both ways until the supervisor hangs up."""
     given.host = None  # it is us who are the far end
     with reach(given) as client, socket.socket(fileno=os.dup(client.fileno())) as connection:

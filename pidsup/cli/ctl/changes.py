@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import time
 
+from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import NO_SUCH_NAME, OK, Complaint
 from pidsup.cli.ctl.layout import table
 from pidsup.cli.ctl.status import PATIENCE_S
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _HEADS = ["ID", "STATE", "WHAT", "BY", "WHEN", "TOOK", "SLOTS"]
 
 
-def run(given: argparse.Namespace, client: Client) -> int:
+def run(given: Given, client: Client) -> int:
     """Print the latest, or those with the ids."""
     try:
         answer = client.call("Changes", within_s=PATIENCE_S, **_asked(given))
@@ -43,7 +43,7 @@ def run(given: argparse.Namespace, client: Client) -> int:
     return OK
 
 
-def _asked(given: argparse.Namespace) -> dict[str, Any]:
+def _asked(given: Given) -> dict[str, Any]:
     return {"ids": given.ids} if given.ids else {"limit": given.limit}
 
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-
+from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import INTERRUPTED, OK, Complaint
 from pidsup.cli.ctl.progress import Patience, Progress, under_way
 from pidsup.cli.ctl.status import PATIENCE_S
@@ -17,35 +16,35 @@ if TYPE_CHECKING:
     from typing import Any
 
 
-def start(given: argparse.Namespace, client: Client) -> int:
+def start(given: Given, client: Client) -> int:
     """Want the selected to run."""
     return _do(given, client, "Start", selectors=given.selectors)
 
 
-def stop(given: argparse.Namespace, client: Client) -> int:
+def stop(given: Given, client: Client) -> int:
     """Want the selected to be down."""
     return _do(given, client, "Stop", selectors=given.selectors)
 
 
-def restart(given: argparse.Namespace, client: Client) -> int:
+def restart(given: Given, client: Client) -> int:
     """Want new workers in the selected."""
     return _do(given, client, "Restart", selectors=given.selectors)
 
 
-def scale(given: argparse.Namespace, client: Client) -> int:
+def scale(given: Given, client: Client) -> int:
     """Want a number of workers, or more, or fewer."""
     given.selectors = given.watchers
     field = "by" if given.count[0] in "+-" else "workers"
     return _do(given, client, "Scale", selectors=given.selectors, **{field: int(given.count)})
 
 
-def shutdown(given: argparse.Namespace, client: Client) -> int:
+def shutdown(given: Given, client: Client) -> int:
     """Stop everything and end the supervisor."""
     given.selectors = []
     return _do(given, client, "Shutdown")
 
 
-def signal(given: argparse.Namespace, client: Client) -> int:
+def signal(given: Given, client: Client) -> int:
     """Send a signal."""
     answer = client.call(
         "Signal",
@@ -58,7 +57,7 @@ def signal(given: argparse.Namespace, client: Client) -> int:
     return OK
 
 
-def _do(given: argparse.Namespace, client: Client, method: str, **parameters: object) -> int:
+def _do(given: Given, client: Client, method: str, **parameters: object) -> int:
     asked: dict[str, Any] = {**parameters, "wait": not given.no_wait}
     if given.timeout is not None:
         asked["timeout_ms"] = round(given.timeout * 1000)
@@ -83,14 +82,14 @@ def _do(given: argparse.Namespace, client: Client, method: str, **parameters: ob
     return OK
 
 
-def _interrupted(given: argparse.Namespace) -> str:
+def _interrupted(given: Given) -> str:
     change = under_way(given)
     if change is None:
         return "not waited for: the change goes on, see: pidsupctl changes"
     return f"not waited for: the change goes on, see: pidsupctl changes {change['id']}"
 
 
-def _tell(given: argparse.Namespace, answer: Message) -> None:
+def _tell(given: Given, answer: Message) -> None:
     if given.quiet:
         return
     if given.output == "json":

@@ -13,8 +13,7 @@ from pidsup.cli.ctl.leading import split
 
 TYPE_CHECKING = False  # importing `typing` would cost each pidsupctl 2 ms
 if TYPE_CHECKING:
-    import argparse
-
+    from pidsup.cli.ctl.arguments import Given
     from pidsup.control.protocol import Message
 
 #: A word, and what it means.
@@ -28,7 +27,7 @@ _VERSION = Option("--version", "show the version and exit")
 _THE_SHELLS = {"file": ":files", "command": ":commands", "host": ":hosts"}
 
 
-def run(given: argparse.Namespace) -> int:
+def run(given: Given) -> int:
     """Print the script for a shell."""
     path = f"{os.path.dirname(__file__)}/shells/{SCRIPTS[given.shell]}"
     with open(path, encoding="utf-8") as file:
@@ -206,14 +205,13 @@ class _Asking:
 
     def _call(self, method: str, field: str) -> list[Message]:
         """Ask; nothing where nobody answers at once."""
-        from argparse import Namespace
-
+        from pidsup.cli.ctl.arguments import Given
         from pidsup.cli.ctl.reach import reach
         from pidsup.errors import PidsupError
 
         if "host" in self._given:  # ssh is slow, and may ask for a password
             return []
-        given = Namespace(
+        given = Given(
             host=None,
             name=self._given.get("name") or os.environ.get("PIDSUP_NAME") or None,
             socket=self._given.get("socket"),

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import argparse
-
 from pidsup.cli.ctl import doctor_machine, doctor_supervisors
+from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import FAILED, OK
 from pidsup.cli.ctl.finding import PROBLEM, WARNING, Finding
 from pidsup.cli.ctl.layout import flow
@@ -13,7 +12,7 @@ from pidsup.cli.ctl.terminal import Terminal, put, put_json, standard_output
 _STYLES = {"ok": "green", WARNING: "yellow", PROBLEM: "red"}
 
 
-def run(given: argparse.Namespace) -> int:
+def run(given: Given) -> int:
     """Look at everything, print it, and tell by the exit code whether there is a problem."""
     if given.host:
         return _on(given)
@@ -28,7 +27,7 @@ def run(given: argparse.Namespace) -> int:
     return FAILED if any(finding.level == PROBLEM for finding in findings) else OK
 
 
-def _on(given: argparse.Namespace) -> int:
+def _on(given: Given) -> int:
     """Let the doctor of another machine look at it."""
     import subprocess
 

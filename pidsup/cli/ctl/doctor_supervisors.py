@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import time
 from collections.abc import Iterator
 
 from pidsup import __version__
+from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import Complaint
 from pidsup.cli.ctl.finding import Finding, ok, problem, warning
 from pidsup.cli.ctl.reach import answers, of_others, reach, whose
@@ -19,7 +19,7 @@ from pidsup.control.protocol import Message
 _NAMED = 5  # slots that are named
 
 
-def findings(given: argparse.Namespace) -> Iterator[Finding]:
+def findings(given: Given) -> Iterator[Finding]:
     """Look at all there are, and at the one that is meant."""
     alive = [name for name in names() if answers(address(name))]
     yield from _there(alive)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import json
 
+from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import OK
 from pidsup.cli.ctl.reader import end_with_reader
 from pidsup.cli.ctl.terminal import Terminal, standard_output
@@ -13,7 +13,7 @@ from pidsup.client import Client
 from pidsup.control.protocol import Message
 
 
-def run(given: argparse.Namespace, client: Client) -> int:
+def run(given: Given, client: Client) -> int:
     """Print until the supervisor ends, or somebody interrupts."""
     terminal, times = standard_output(given.color), Times(given)
     here = not given.host

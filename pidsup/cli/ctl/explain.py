@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-
+from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import OK
 from pidsup.cli.ctl.status import PATIENCE_S
 from pidsup.cli.ctl.terminal import Terminal, put, put_json, standard_output
@@ -12,7 +11,7 @@ from pidsup.client import Client
 from pidsup.control.protocol import Message
 
 
-def run(given: argparse.Namespace, client: Client) -> int:
+def run(given: Given, client: Client) -> int:
     """Print the supervisor's sentences."""
     answer = client.call("Explain", within_s=PATIENCE_S, selectors=given.selectors or None)
     if given.output == "json":

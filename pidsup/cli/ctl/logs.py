@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import argparse
 import base64
 import json
 import sys
 import time
 from zlib import crc32
 
-from pidsup.cli.ctl.arguments import ALL
+from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import NOT_RUNNING, OK, Complaint
 from pidsup.cli.ctl.reader import end_with_reader
 from pidsup.cli.ctl.terminal import Terminal, standard_output
+from pidsup.cli.ctl.values import ALL
 from pidsup.cli.ctl.words import Times, size
 from pidsup.client import Client, NotRunning
 from pidsup.control.protocol import Message
@@ -22,7 +22,7 @@ _AGAIN_S = 0.3  # between tries to find the supervisor again
 _COLOURS = ("cyan", "yellow", "green", "magenta", "blue")
 
 
-def run(given: argparse.Namespace, client: Client) -> int:
+def run(given: Given, client: Client) -> int:
     """Print the past, and with -f what comes, from the next supervisor too."""
     writer = Writer(given)
     lines = given.lines
@@ -58,7 +58,7 @@ def run(given: argparse.Namespace, client: Client) -> int:
 class _Again:
     """Finds the same supervisor again after it has gone."""
 
-    def __init__(self, given: argparse.Namespace, client: Client) -> None:
+    def __init__(self, given: Given, client: Client) -> None:
         """Remember where it listens: by then another may be the only one."""
         self._given = given
         if not given.host and not given.socket:
@@ -102,7 +102,7 @@ def _say(text: str) -> None:
 class Writer:
     """Writes lines to standard output; bytes, as workers may write anything."""
 
-    def __init__(self, given: argparse.Namespace) -> None:
+    def __init__(self, given: Given) -> None:
         """Write as -o, -t and --color have it."""
         self._given = given
         self._terminal = standard_output(given.color)

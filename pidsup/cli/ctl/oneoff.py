@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import resource
 import signal
 import sys
 from typing import Any
 
+from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import NO_RIGHTS, Complaint
 from pidsup.cli.ctl.status import PATIENCE_S
 from pidsup.client import Client
@@ -19,15 +19,14 @@ _NOT_FOUND, _NOT_RUNNABLE, _KILLED = 127, 126, 128  # as shells have it
 _FORWARDED = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
-def run(given: argparse.Namespace, client: Client) -> int:
+def run(given: Given, client: Client) -> int:
     """Start it as our child, wait, and pass its exit code on."""
     if given.host:
         raise Complaint("run works on this machine only: log in there, and run it")
     spec = client.call("Spec", within_s=PATIENCE_S, name=given.watcher)
     client.close()
-    words = given.command[1:] if given.command[:1] == ["--"] else given.command
     environment = {**spec["environment"], **_terminal(), **dict(given.env or ())}
-    command = words or [environment.get("SHELL") or "/bin/sh"]
+    command = given.command or [environment.get("SHELL") or "/bin/sh"]
     try:
         born = Plan(command, environment=environment, **_attributes(spec)).spawn()
     except (SpawnError, ValueError) as error:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import signal
 import sys
 import time
 from types import TracebackType
 
+from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.terminal import Terminal, width
 from pidsup.cli.ctl.words import clean, duration
 from pidsup.client import CallFailed, NotAnswering, NotRunning
@@ -34,7 +34,7 @@ class Progress:
     else may print.
     """
 
-    def __init__(self, given: argparse.Namespace, terminal: Terminal) -> None:
+    def __init__(self, given: Given, terminal: Terminal) -> None:
         """Draw nothing yet."""
         self.change: Message | None = None  #: as last answered
         self._given = given
@@ -89,7 +89,7 @@ class Progress:
 class Patience:
     """Says on stderr, once, for whom a command that takes long is waiting."""
 
-    def __init__(self, given: argparse.Namespace) -> None:
+    def __init__(self, given: Given) -> None:
         """Remember whom to ask about."""
         self._given = given
 
@@ -99,7 +99,7 @@ class Patience:
             print(line, file=sys.stderr)
 
 
-def blockers(given: argparse.Namespace) -> list[str]:
+def blockers(given: Given) -> list[str]:
     """Return a line per slot that is not where it is to be; [] where nobody tells."""
     answer = _status(given)
     if answer is None:
@@ -111,14 +111,14 @@ def blockers(given: argparse.Namespace) -> list[str]:
     return lines
 
 
-def under_way(given: argparse.Namespace) -> Message | None:
+def under_way(given: Given) -> Message | None:
     """Return the change that this process has asked for, while it is under way."""
     answer = _status(given)
     changes: list[Message] = [] if answer is None else answer["changes"]
     return next((change for change in changes if change["actor"]["pid"] == os.getpid()), None)
 
 
-def _status(given: argparse.Namespace) -> Message | None:
+def _status(given: Given) -> Message | None:
     from pidsup.cli.ctl.reach import reach
 
     if given.host:  # another ssh, perhaps another password

@@ -10,15 +10,16 @@ from pidsup.control.paths import SOCKET
 
 TYPE_CHECKING = False  # importing `typing` would cost each pidsupctl 2 ms
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator
+
+    from pidsup.cli.ctl.arguments import Given
 
 _ROOTS = "/run/pidsup"
 _RUNTIME = "/run/user"
 _TEMPORARY = "/tmp"  # noqa: S108  whose directories are there is checked
 
 
-def reach(given: argparse.Namespace) -> Client:
+def reach(given: Given) -> Client:
     """Connect to the supervisor that the arguments and the environment mean."""
     if given.host:
         from pidsup.cli.ctl.ssh import RemoteClient

@@ -5,10 +5,9 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
 
-from pidsup.cli.ctl.arguments import list_of_commands, parse, parser_of
+from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.commands import (
     COMMANDS,
     ENVIRONMENT,
@@ -20,13 +19,14 @@ from pidsup.cli.ctl.commands import (
     find,
 )
 from pidsup.cli.ctl.endings import OK, USAGE, Complaint
+from pidsup.cli.ctl.usage import list_of_commands, parse_slowly, parser_of
 
 
-def show(given: argparse.Namespace) -> int:
+def show(given: Given) -> int:
     """Explain one command, or list them."""
     topic = given.command
     if topic is None:
-        parse(["--help"])
+        parse_slowly(["--help"])
     command = find(topic)
     if command is None:
         raise Complaint(f"there is no command {topic!r}; they are:\n{list_of_commands()}", USAGE)

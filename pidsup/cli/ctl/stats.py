@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-
+from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import OK
 from pidsup.cli.ctl.layout import table
 from pidsup.cli.ctl.status import PATIENCE_S
@@ -15,7 +14,7 @@ from pidsup.control.protocol import Message
 _HEADS = ["SLOT", "STATE", "PID", "UP", "PROCESSES", "THREADS", "CPU TIME", "MEMORY", "RESTARTS"]
 
 
-def run(given: argparse.Namespace, client: Client) -> int:
+def run(given: Given, client: Client) -> int:
     """Print a line per slot, and the totals."""
     answer = client.call("Stats", within_s=PATIENCE_S, selectors=given.selectors or None)
     if given.output == "json":

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-
+from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import NOT_AS_WANTED, OK
 from pidsup.cli.ctl.layout import Fact, flow
 from pidsup.cli.ctl.slots import Slots, is_as_wanted
@@ -15,7 +14,7 @@ from pidsup.control.protocol import Message
 PATIENCE_S = 5.0  #: for an answer that is due at once
 
 
-def run(given: argparse.Namespace, client: Client) -> int:
+def run(given: Given, client: Client) -> int:
     """Ask, print, and tell by the exit code whether all is as wanted."""
     selectors = given.selectors
     answer = client.call("Status", within_s=PATIENCE_S, selectors=selectors or None)

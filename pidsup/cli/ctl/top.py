@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 import os
 import select
 import signal
@@ -14,6 +13,7 @@ from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
+from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import OK, Complaint
 from pidsup.cli.ctl.reach import reach
 from pidsup.cli.ctl.status import PATIENCE_S
@@ -36,9 +36,9 @@ _SEQUENCES = {
 }  # fmt: skip
 
 
-def run(given: argparse.Namespace, client: Client) -> int:
+def run(given: Given, client: Client) -> int:
     """Show looks until somebody quits; print them where there is no terminal."""
-    given.delay = max(_LEAST_S, given.delay)
+    delay_s = max(_LEAST_S, given.delay)
     terminal = standard_output(given.color)
     source = _Source(given, client)
     view = View(given.sort or "cpu")
@@ -47,7 +47,7 @@ def run(given: argparse.Namespace, client: Client) -> int:
         return _batch(given, view, source)
     with _Screen() as screen:
         looks = 1
-        while _show(view, screen, terminal, given.delay) and looks != given.count:
+        while _show(view, screen, terminal, delay_s) and looks != given.count:
             source.look_again(view)
             looks += 1
     return OK
@@ -66,7 +66,7 @@ def _show(view: View, screen: _Screen, terminal: Terminal, delay_s: float) -> bo
     return True
 
 
-def _batch(given: argparse.Namespace, view: View, source: _Source) -> int:
+def _batch(given: Given, view: View, source: _Source) -> int:
     terminal = standard_output("never")
     count = 1 if given.count is None else given.count
     for number in range(count):
@@ -80,7 +80,7 @@ def _batch(given: argparse.Namespace, view: View, source: _Source) -> int:
 class _Source:
     """Takes looks at one supervisor, the next one too when it is started anew."""
 
-    def __init__(self, given: argparse.Namespace, client: Client) -> None:
+    def __init__(self, given: Given, client: Client) -> None:
         self._given = given
         self._client: Client | None = client
         self._selectors = given.selectors or None

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import argparse
-
+from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import OK
 from pidsup.cli.ctl.status import PATIENCE_S
 from pidsup.cli.ctl.terminal import Terminal, put, put_json, standard_output
@@ -16,7 +15,7 @@ _DRAWN = ("├─ ", "└─ ", "│  ", "   ")
 _ASCII = ("|- ", "`- ", "|  ", "   ")
 
 
-def run(given: argparse.Namespace, client: Client) -> int:
+def run(given: Given, client: Client) -> int:
     """Print the tree of each selected slot."""
     answer = client.call("Stats", within_s=PATIENCE_S, selectors=given.selectors or None)
     if given.output == "json":

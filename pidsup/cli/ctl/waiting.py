@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import argparse
 import signal
 
+from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import FAILED, OK, TIMED_OUT, Complaint
 from pidsup.cli.ctl.reach import reach
 from pidsup.cli.ctl.slots import is_as_wanted
@@ -13,7 +13,7 @@ from pidsup.client import Client
 from pidsup.control.protocol import Message
 
 
-def run(given: argparse.Namespace, client: Client) -> int:
+def run(given: Given, client: Client) -> int:
     """Look whenever something has happened; the events themselves only wake us up."""
     if given.timeout is not None:
         signal.signal(signal.SIGALRM, _too_late)

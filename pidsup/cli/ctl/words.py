@@ -4,8 +4,7 @@ from __future__ import annotations
 
 TYPE_CHECKING = False  # importing `typing` would cost each pidsupctl 2 ms
 if TYPE_CHECKING:
-    import argparse
-
+    from pidsup.cli.ctl.arguments import Given
     from pidsup.control.protocol import Message
 
 _UNITS = "BKMGTP"
@@ -75,7 +74,7 @@ def _user(uid: int) -> str | None:
 class Times:
     """How times are shown: how long ago, or by the calendar."""
 
-    def __init__(self, given: argparse.Namespace) -> None:
+    def __init__(self, given: Given) -> None:
         """Follow --abs-time and --utc."""
         self.utc: bool = given.utc
         self.absolute: bool = given.abs_time or given.utc
