@@ -50,7 +50,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how long what it leaves behind may take to end (default: 5s)",
     )
     parser.add_argument(
-        "words", metavar="CMD", nargs="+", help="the command and its arguments, behind --"
+        "words", metavar="CMD", nargs=argparse.REMAINDER, help="the command and its arguments"
     )
 
 
@@ -77,7 +77,12 @@ def _duration(text: str) -> float:
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse what stands behind `pidsup exec`; what follows the first word is the command's."""
     parser = argparse.ArgumentParser(
-        prog="pidsup exec", usage="%(prog)s [OPTION...] -- CMD [ARG...]"
+        prog="pidsup exec", usage="%(prog)s [OPTION...] [--] CMD [ARG...]"
     )
     add_arguments(parser)
-    return parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
+    if given.words[:1] == ["--"]:
+        del given.words[0]
+    if not given.words or not given.words[0]:
+        parser.error("name a command")
+    return given

@@ -45,24 +45,31 @@ def rights() -> Rights:
     """Return those of this process."""
     nice = os.getpriority(os.PRIO_PROCESS, 0)
     by_limit = 20 - resource.getrlimit(resource.RLIMIT_NICE)[0]  # getrlimit(2), RLIMIT_NICE
-    with open("/proc/self/oom_score_adj", encoding="ascii") as file:
-        oom_score_adjust = int(file.read())
     return Rights(
         uid=os.geteuid(),
         gids=frozenset({os.getegid(), *os.getgroups()}),
         capabilities=_effective(),
         nice=min(nice, by_limit),
-        oom_score_adjust=oom_score_adjust,
+        oom_score_adjust=_oom_score_adjust(),
         hard_limits={number: resource.getrlimit(number)[1] for number in RLIMITS.values()},
     )
 
 
+def _oom_score_adjust() -> int:
+    try:
+        with open("/proc/self/oom_score_adj", encoding="ascii") as file:
+            return int(file.read())
+    except OSError:  # no /proc
+        return 0
+
+
 def _effective() -> int:
-    with open("/proc/self/status", encoding="ascii", errors="replace") as file:
-        for line in file:
-            if line.startswith("CapEff:"):
-                return int(line.split()[1], 16)
-    return 0
+    """Return our effective capabilities; without /proc those that our user has as a rule."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as file:
+            return next(int(line.split()[1], 16) for line in file if line.startswith("CapEff:"))
+    except OSError:
+        return 0 if os.geteuid() else (1 << len(CAPABILITIES)) - 1
 
 
 def lacking(values: Mapping[str, Any], mine: Rights) -> Iterator[tuple[str, str]]:

@@ -40,7 +40,11 @@ def socket_path(name: str) -> str:
 
 
 def abstract_address(name: str) -> str:
-    """Return the abstract address, unix(7), of a supervisor that has no writable directory."""
+    """Return the abstract address, unix(7), of a supervisor that has no writable directory.
+
+    Containers that share a network (a pod does) see one another's: each has its own by
+    the number of its pid namespace.
+    """
     return f"{_abstract_start()}{name}"
 
 
@@ -50,7 +54,11 @@ def shown(socket_address: str) -> str:
 
 
 def _abstract_start() -> str:
-    return f"\0pidsup-{os.geteuid()}/"
+    try:
+        namespace = os.stat("/proc/self/ns/pid").st_ino
+    except OSError:  # no /proc
+        namespace = 0
+    return f"\0pidsup-{os.geteuid()}-{namespace}/"
 
 
 def _abstract_names() -> list[str]:

@@ -36,7 +36,7 @@ from pidsup.supervisor.wishes import Wishes
 from pidsup.watcher.plan import Surroundings
 from pidsup.watcher.slot import Slot
 from pidsup.watcher.sockets import Listeners
-from pidsup.watcher.watcher import Shared, Watcher
+from pidsup.watcher.watcher import Shared, Watcher, code_of
 
 #: A slot that is there, or whose failure has nothing to do with a scaling.
 _TRIED = frozenset({State.READY, State.BACKOFF, State.FAILED, State.COMPLETED})
@@ -297,8 +297,11 @@ class Supervisor:
         """Shut down if a critical watcher has ended for good."""
         code = watcher.exit_code()
         if code is not None:
-            self.log.info("critical watcher has ended", watcher=watcher.spec.name, code=code)
-            self.shutdown(self.myself(), code=code)
+            self._end_because_of(watcher, code)
+
+    def _end_because_of(self, watcher: Watcher, code: int) -> None:
+        self.log.info("critical watcher has ended", watcher=watcher.spec.name, code=code)
+        self.shutdown(self.myself(), code=code)
 
     def _record(self, watcher: Watcher, slot: Slot) -> None:
         try:
@@ -347,6 +350,8 @@ class Supervisor:
             self.wishes.run(watcher, None, wanted=False, why='on_give_up = "stop"')
             watcher.stop()
             self._look_later()
+            if watcher.spec.critical and not self.shutting_down:
+                self._end_because_of(watcher, code_of(slot) or 1)
         elif action is GiveUpAction.EXIT and not self.shutting_down:
             self.log.error("giving up", watcher=watcher.spec.name, why=slot.reason)
             self.shutdown(self.myself(), code=watcher.spec.give_up_exit_code)

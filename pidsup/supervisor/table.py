@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 import struct
+from contextlib import suppress
 from typing import NamedTuple
 
 from pidsup.kernel import Kernel
@@ -143,7 +144,10 @@ def read(data: bytes) -> list[Record]:
 
 
 def identity() -> Identity:
-    """Find out who and where this process is."""
-    with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
-        boot_id = file.read().strip()
-    return Identity(boot_id, os.stat("/proc/self/ns/pid").st_ino, os.urandom(16).hex())
+    """Find out who and where this process is; what only /proc tells is empty without it."""
+    boot_id, pid_namespace = "", 0
+    with suppress(OSError):
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            boot_id = file.read().strip()
+        pid_namespace = os.stat("/proc/self/ns/pid").st_ino
+    return Identity(boot_id, pid_namespace, os.urandom(16).hex())

@@ -156,7 +156,7 @@ def _credentials(
     if attributes.group is not None:
         gid = gid_of(attributes.group)
         groups = [] if groups is None else groups
-    if os.geteuid() != 0:  # of its own user the supervisor has the groups already
+    if os.geteuid() != 0 and uid in (None, os.geteuid()):  # it may not set them, but has them
         groups = None
     if attributes.supplementary_groups:
         groups = os.getgroups() if groups is None else groups

@@ -173,8 +173,8 @@ class Watcher:
         wanted = [slot for slot in self.slots.values() if self.wants(slot)]
         if not wanted or any(slot.state not in _ENDED for slot in wanted):
             return None
-        failed = [_code(slot) or 1 for slot in wanted if slot.state is State.FAILED]
-        others = [code for slot in wanted if (code := _code(slot))]
+        failed = [code_of(slot) or 1 for slot in wanted if slot.state is State.FAILED]
+        others = [code for slot in wanted if (code := code_of(slot))]
         return (failed or others or [0])[0]
 
     # --- reconciling
@@ -323,7 +323,7 @@ class Watcher:
             self._warmup = None
 
 
-def _code(slot: Slot) -> int:
+def code_of(slot: Slot) -> int:
     """Return what a shell would say of the slot's last start: 127 for no such program."""
     if slot.start_errno is not None:
         return 127 if slot.start_errno == ENOENT else 126

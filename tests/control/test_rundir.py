@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import socket
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,7 @@ import pytest
 from pidsup.control import paths
 from pidsup.control.rundir import RuntimeDirectory
 from pidsup.errors import AlreadyRunning
+from tests.support import needs_root
 
 
 @pytest.fixture(autouse=True)
@@ -65,3 +68,17 @@ def test_a_directory_of_somebody_else_is_refused(own_base: Path) -> None:
     os.chown(own_base, 12345, -1)
     with pytest.raises(PermissionError, match="is not a directory of user 0"):
         RuntimeDirectory("web")
+
+
+@needs_root
+def test_containers_that_share_a_network_do_not_share_abstract_names() -> None:
+    """Two of one pod, of one user, with one configuration."""
+    say = "from pidsup.control.paths import abstract_address; print(abstract_address('web')[1:])"
+    python = [sys.executable, "-c", say]
+    own_pids = ["unshare", "--fork", "--pid", "--mount-proc"]
+    here, there = (
+        subprocess.run([*where, *python], capture_output=True, check=True).stdout
+        for where in ([], own_pids)
+    )
+    assert here.startswith(b"pidsup-0-")
+    assert here != there

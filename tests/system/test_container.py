@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from textwrap import dedent
 
@@ -53,13 +53,16 @@ class Container:
 
     def send(self, signo: int) -> None:
         """Signal pid 1; unshare has one child, which is ours to name as long as that lives."""
-        pid = self.process.pid
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-        os.kill(int(children[0]), signo)
+        os.kill(children(self.process.pid)[0], signo)
 
     def wait(self) -> int:
         """Wait for its end and return its exit code."""
         return self.process.wait(LIMIT_S)
+
+
+def children(pid: int) -> list[int]:
+    """Return the direct children of a process of one thread."""
+    return list(map(int, Path(f"/proc/{pid}/task/{pid}/children").read_text().split()))
 
 
 @contextmanager
@@ -112,6 +115,19 @@ def test_a_critical_watcher_that_is_restarted_goes_on(tmp_path: Path) -> None:
     with container(run(document, tmp_path), tmp_path) as box:
         assert box.wait() == 9
         assert [line.endswith("run") for line in box.log().splitlines()].count(True) == 3
+
+
+def test_a_critical_watcher_that_stops_when_it_gives_up_has_ended(tmp_path: Path) -> None:
+    document = """
+        [watchers.app]
+        command = ["sh", "-c", "exit 9"]
+        workers = 2
+        critical = true
+        start_limit_burst = 0
+        on_give_up = "stop"
+        """
+    with container(run(document, tmp_path), tmp_path) as box:
+        assert box.wait() == 9, box.log()
 
 
 def test_an_ordered_end_is_zero_and_waits_for_every_orphan(tmp_path: Path) -> None:
@@ -178,7 +194,9 @@ def test_neither_a_writable_disk_nor_root_is_needed(tmp_path: Path) -> None:
     os.close(out)
     try:
         wait_until(lambda: "worker started" in log_file.read_text(), "a worker")
-        ctl = [*nobody, _CTL, "-n", f"sealed-{os.getpid()}"]
+        (inside,) = children(process.pid)
+        enter = ["nsenter", "-t", str(inside), "--pid", "--mount"]
+        ctl = [*enter, *nobody, _CTL, "-n", f"sealed-{os.getpid()}"]
         environment = {**os.environ, "TMPDIR": "/tmp"}
         environment.pop("XDG_RUNTIME_DIR", None)
         status = subprocess.run(
@@ -203,7 +221,7 @@ def test_neither_a_writable_disk_nor_root_is_needed(tmp_path: Path) -> None:
         (["sh", "-c", "kill -SEGV $$"], 139),
         (["no-such-program"], 127),
         (["/etc/passwd"], 126),
-        (["echo", "{slot} {env.HOME} {{slot}}"], 0),
+        (["echo", "{slot} {env.HOME} {{slot}} --"], 0),
     ],
 )
 def test_exec_ends_as_its_command_does(tmp_path: Path, command: list[str], code: int) -> None:
@@ -211,6 +229,46 @@ def test_exec_ends_as_its_command_does(tmp_path: Path, command: list[str], code:
         assert box.wait() == code
         if command[0] == "echo":
             assert box.log() == f"{command[1]}\n"
+
+
+def test_what_follows_the_first_word_is_the_commands(tmp_path: Path) -> None:
+    with container(
+        [_PIDSUP, "exec", "--directory", "/", "sh", "-c", 'echo "$@"', "sh", "--", "-x"], tmp_path
+    ) as box:
+        assert (box.wait(), box.log()) == (0, "-- -x\n")
+
+
+def test_exec_without_a_command_says_so(tmp_path: Path) -> None:
+    with container([_PIDSUP, "exec", "--"], tmp_path) as box:
+        assert box.wait() == 2
+        assert "name a command" in box.log()
+
+
+def test_proc_is_not_needed(tmp_path: Path) -> None:
+    document = "[watchers.app]\ncommand = ['sh', '-c', 'exit 5']\nrestart = 'no'\ncritical = true\n"
+    hide = ["sh", "-euc", 'mount -t tmpfs none /proc; exec "$@"', "sh"]
+    with container([*hide, *run(document, tmp_path)], tmp_path) as box:
+        assert box.wait() == 5, box.log()
+        assert "Traceback" not in box.log()
+
+
+def test_signals_hurry_what_a_command_has_left_behind(tmp_path: Path) -> None:
+    """The command has ended: there is nobody to pass a signal on to."""
+    orphan = "trap : TERM; echo set; while :; do sleep 0.02; done"
+    script = f"setsid sh -c '{orphan}' & sleep 0.2"
+    command = [_PIDSUP, "exec", "--orphan-timeout", "1h", "--", "sh", "-c", script]
+    with container(command, tmp_path) as box:
+        box.await_log("set")
+        (one,) = children(box.process.pid)
+        wait_until(lambda: len(children(one)) == 1, "the command has ended, the other has not")
+
+        def ended_by_signals() -> bool:
+            with suppress(IndexError, ProcessLookupError):  # it has
+                box.send(signal.SIGTERM)
+            return box.process.poll() is not None
+
+        wait_until(ended_by_signals, "the end", every_s=0.02)
+        assert box.wait() == 0
 
 
 def test_exec_passes_signals_on(tmp_path: Path) -> None:

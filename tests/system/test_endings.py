@@ -113,7 +113,7 @@ def test_daemons_that_workers_have_left_behind_end_with_the_supervisor(
     it.send(signal.SIGTERM)
     assert it.wait() == 0
     assert is_gone(left)
-    assert "killing what was left behind" in it.log()
+    assert f"left behind pid={left} next='TERM sent'" in it.log()
 
 
 @pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
