@@ -208,10 +208,10 @@ def test_a_long_command_is_cut_to_the_terminal() -> None:
 
 def test_stats_are_a_table_with_totals() -> None:
     assert stats.lines(FAMILY, PIPE) == [
-        "SLOT   STATE    PID    UP  PROCESSES  THREADS  CPU TIME  MEMORY  RESTARTS",
-        "web:0  ready     10  3.0s          4        6      6.0s     96M         0",
-        "web:1  stopped                     0        0      0.0s      0B         0",
-        "total                              4        6      6.0s     96M         0",
+        "SLOT   STATE    PID    UP  PROCS  THREADS  CPU TIME  MEM  RESTARTS",
+        "web:0  ready     10  3.0s      4        6      6.0s  96M         0",
+        "web:1  stopped                 0        0      0.0s   0B         0",
+        "total                          4        6      6.0s  96M         0",
     ]
 
 

@@ -69,8 +69,7 @@ def options_of(command: Command) -> list[tuple[Option, list[str]]]:
     """
     own = list(command.options)
     if command.outputs:
-        outputs = command.outputs
-        text = f"how it is printed; default: {outputs[0]}"
+        text, outputs = "how it is printed", command.outputs
         own.append(Option("-o --output", text, choices=outputs, default=outputs[0]))
     taken = {flag for option in own for flag in option.flags}
     return [

@@ -8,12 +8,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterable, Sequence
 
+from pidsup.cli.ctl.arguments import Given, options_of
 from pidsup.cli.ctl.commands import COMMANDS, GLOBAL, Argument, Command, Option, find
 from pidsup.cli.ctl.leading import split
 
 TYPE_CHECKING = False  # importing `typing` would cost each pidsupctl 2 ms
 if TYPE_CHECKING:
-    from pidsup.cli.ctl.arguments import Given
     from pidsup.control.protocol import Message
 
 #: A word, and what it means.
@@ -84,16 +84,18 @@ def offers(before: Sequence[str], current: str) -> Iterable[Offer]:
     leading, rest = split(before)
     ask = _Asking(leading)
     command = find(rest[0]) if rest else None
-    options = [*GLOBAL, _HELP, _VERSION] if command is None else _options(command)
-    waiting = _option(options, rest[-1]) if rest else None
+    options = _flags([(o, o.flags) for o in (*GLOBAL, _VERSION)])
+    if command is not None:
+        options = _flags(options_of(command))
+    waiting = options.get(rest[-1]) if rest else None
     if waiting is not None and waiting.takes_value:
         return ask.values(waiting.kind, waiting.choices, current)
     flag, equals, typed = current.partition("=")
-    if equals and (option := _option(options, flag)) is not None:
+    if equals and (option := options.get(flag)) is not None:
         values = ask.values(option.kind, option.choices, typed)
         return [(f"{flag}={word}", meaning) for word, meaning in values]
     if current.startswith("-") and current != "-1":
-        return [(flag, option.text) for option in options for flag in option.flags]
+        return [(flag, option.text) for flag, option in options.items()]
     if command is None:
         return _commands() if not rest else []
     argument = _argument(command, _places(rest[1:], options))
@@ -104,27 +106,19 @@ def _commands() -> list[Offer]:
     return [(command.name, command.text) for command in COMMANDS.values() if not command.hidden]
 
 
-def _options(command: Command) -> list[Option]:
-    """Return its options, -o, and the global ones that it does not have itself."""
-    output = Option("-o --output", "how it is printed", choices=command.outputs)
-    own = [*command.options, *([output] if command.outputs else [])]
-    taken = {flag for option in own for flag in option.flags}
-    return [*own, *(option for option in GLOBAL if not taken & set(option.flags)), _HELP]
+def _flags(options: Iterable[tuple[Option, Sequence[str]]]) -> dict[str, Option]:
+    """Return the options by their flags."""
+    return {flag: option for option, flags in (*options, (_HELP, _HELP.flags)) for flag in flags}
 
 
-def _option(options: Iterable[Option], flag: str) -> Option | None:
-    return next((option for option in options if flag in option.flags), None)
-
-
-def _places(words: Sequence[str], options: Sequence[Option]) -> int:
+def _places(words: Sequence[str], options: dict[str, Option]) -> int:
     """Count the words that are neither options nor their values."""
     count, is_value = 0, False
     for word in words:
         if is_value:
             is_value = False
         elif word.startswith("-"):
-            option = _option(options, word)
-            is_value = option is not None and option.takes_value
+            is_value = word in options and options[word].takes_value
         else:
             count += 1
     return count
@@ -205,7 +199,6 @@ class _Asking:
 
     def _call(self, method: str, field: str) -> list[Message]:
         """Ask; nothing where nobody answers at once."""
-        from pidsup.cli.ctl.arguments import Given
         from pidsup.cli.ctl.reach import reach
         from pidsup.errors import PidsupError
 

@@ -16,7 +16,8 @@ from pathlib import Path
 from pidsup import __version__
 from pidsup.cli.check import parser as pidsup_parser
 from pidsup.cli.ctl.commands import ABOUT_SELECTORS, COMMANDS, ENVIRONMENT, EXIT_CODES, GLOBAL
-from pidsup.cli.ctl.reference import explained, options_of, spelled, synopsis
+from pidsup.cli.ctl.reference import own_options, spelled, synopsis
+from pidsup.cli.ctl.usage import explained
 from pidsup.config.option import REQUIRED, Option
 from pidsup.config.options import CONTROL, SOCKET, SUPERVISOR, WATCHER
 from pidsup.config.reference import as_toml
@@ -108,7 +109,7 @@ def _pidsupctl() -> str:
             lines.append(text(command.more))
         if command.aliases:
             lines.append(text(f"Also called: {', '.join(command.aliases)}."))
-        for option in options_of(command):
+        for option in own_options(command):
             lines += _entry(spelled(option), explained(option))
         if command.examples:
             lines += _example(

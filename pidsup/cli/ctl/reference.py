@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from pidsup.cli.ctl.arguments import Given
+from pidsup.cli.ctl.arguments import Given, options_of
 from pidsup.cli.ctl.commands import (
     COMMANDS,
     ENVIRONMENT,
@@ -19,7 +19,7 @@ from pidsup.cli.ctl.commands import (
     find,
 )
 from pidsup.cli.ctl.endings import OK, USAGE, Complaint
-from pidsup.cli.ctl.usage import list_of_commands, parse_slowly, parser_of
+from pidsup.cli.ctl.usage import explained, list_of_commands, parse_slowly, parser_of
 
 
 def show(given: Given) -> int:
@@ -52,25 +52,15 @@ def _written(argument: Argument) -> str:
     ].format(argument.name)
 
 
-def options_of(command: Command) -> list[Option]:
+def own_options(command: Command) -> list[Option]:
     """Return its options, -o among them, without the global ones."""
-    output = Option("-o --output", "how it is printed", choices=command.outputs)
-    default = command.outputs[0] if command.outputs else None
-    output.default = default
-    return [*command.options, *([output] if default else [])]
+    return [option for option, _ in options_of(command) if option not in GLOBAL]
 
 
 def spelled(option: Option) -> str:
     """Return an option as it is typed: "--timeout TIME"."""
     value = option.value or "|".join(option.choices)
     return ", ".join(option.flags) + (f" {value}" if value else "")
-
-
-def explained(option: Option) -> str:
-    """Return its text, with its default."""
-    if option.default in (None, "auto") or not option.takes_value:
-        return option.text
-    return f"{option.text}; default: {option.default}"
 
 
 # --- docs/commands.md
@@ -145,7 +135,7 @@ def _section(command: Command) -> str:
     parts = [f"### {command.name}\n", f"`pidsupctl {synopsis(command)}`\n", f"{text}\n"]
     if command.more:
         parts.append(" ".join(command.more.split()) + "\n")
-    options = options_of(command)
+    options = own_options(command)
     if options:
         parts.append(_options(options))
     if command.aliases:

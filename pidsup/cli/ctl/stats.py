@@ -11,7 +11,7 @@ from pidsup.cli.ctl.words import duration, size
 from pidsup.client import Client
 from pidsup.control.protocol import Message
 
-_HEADS = ["SLOT", "STATE", "PID", "UP", "PROCESSES", "THREADS", "CPU TIME", "MEMORY", "RESTARTS"]
+_HEADS = ["SLOT", "STATE", "PID", "UP", "PROCS", "THREADS", "CPU TIME", "MEM", "RESTARTS"]
 
 
 def run(given: Given, client: Client) -> int:
@@ -30,6 +30,8 @@ def lines(answer: Message, terminal: Terminal) -> list[str]:
     every = [process for slot in answer["slots"] for process in slot["processes"]]
     total = ["total", "", "", "", *_sums(every), str(sum(s["restarts"] for s in answer["slots"]))]
     shown = table([*rows, total], _HEADS, right=_HEADS[2:])
+    if terminal.columns is not None:
+        shown = [terminal.cut(line, terminal.columns) for line in shown]
     return [terminal.paint("bold", shown[0]), *shown[1:]]
 
 

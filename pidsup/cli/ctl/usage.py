@@ -126,7 +126,7 @@ def _add_argument(parser: argparse.ArgumentParser, argument: Argument) -> None:
 def _add_option(
     parser: argparse.ArgumentParser, option: Option, flags: Sequence[str], *, shown: bool = True
 ) -> None:
-    text = option.text if shown else argparse.SUPPRESS
+    text = explained(option) if shown else argparse.SUPPRESS
     if not option.takes_value:
         parser.add_argument(*flags, action="store_true", help=text)
         return
@@ -139,6 +139,13 @@ def _add_option(
         action="append" if option.kind == "variable" else "store",
         help=text,
     )
+
+
+def explained(option: Option) -> str:
+    """Return the text of an option, with its default."""
+    if option.default in (None, "auto") or not option.takes_value:
+        return option.text
+    return f"{option.text}; default: {option.default}"
 
 
 def _reader(kind: str) -> Callable[[str], object]:
