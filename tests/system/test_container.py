@@ -204,7 +204,8 @@ def test_neither_a_writable_disk_nor_root_is_needed(tmp_path: Path) -> None:
         )
         assert status.returncode == 0, status
         assert "ready" in status.stdout
-        subprocess.run([*ctl, "shutdown"], check=True, capture_output=True, env=environment)
+        # Which ends the namespace that it is in, often before it could say so.
+        subprocess.run([*ctl, "shutdown"], check=False, capture_output=True, env=environment)
         assert process.wait(LIMIT_S) == 0
     finally:
         process.kill()
@@ -260,7 +261,8 @@ def test_signals_hurry_what_a_command_has_left_behind(tmp_path: Path) -> None:
     with container(command, tmp_path) as box:
         box.await_log("set")
         (one,) = children(box.process.pid)
-        wait_until(lambda: len(children(one)) == 1, "the command has ended, the other has not")
+        (main,) = children(one)
+        wait_until(lambda: main not in children(one), "the command has ended, the other has not")
 
         def ended_by_signals() -> bool:
             with suppress(IndexError, ProcessLookupError):  # it has
