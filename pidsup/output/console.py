@@ -34,6 +34,8 @@ class Column:
 class SlotPrefixed(Prefixed):
     """Lines behind the name of their slot, aligned."""
 
+    __slots__ = ("_colour", "_column", "_made", "_name")
+
     def __init__(self, name: str, column: Column, *, coloured: bool) -> None:
         """Prepare the prefix; slots have colours by turns."""
         number = column.add(name)

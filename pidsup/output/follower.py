@@ -16,7 +16,7 @@ from pidsup.loop.loop import Loop
 from pidsup.output.lines import MOST_HELD
 from pidsup.output.ring import BEGINS, ENDS, NAMES, Record, Ring
 
-_PER_RECORD = 100  # bytes that one counts for, besides its data
+_PER_LINE = 100  # bytes that one counts for, besides its own: objects, JSON
 _LONGEST_TEXT = 1000  # bytes of a line for people
 
 
@@ -229,7 +229,7 @@ class Follower:
     def take(self, most_bytes: int) -> tuple[list[Line], int]:
         """Return the next lines, about *most_bytes*, and how many bytes were missed.
 
-        A line is at most 80 KiB long.  If there are none, `when_more` says when to ask
+        A line is at most 68 KiB long.  If there are none, `when_more` says when to ask
         again: at once, if *most_bytes* were spent on what is not wanted.
         """
         lines: list[Line] = []
@@ -242,9 +242,11 @@ class Follower:
             _, number, record = heapq.heappop(queue)
             cursor = self._cursors[number]
             cursor.go_over(record)
-            size += len(record.data) + _PER_RECORD
+            size += len(record.data)
             if self._wants(record):
+                before = len(lines)
                 lines += cursor.lines(record)
+                size += _PER_LINE * (len(lines) - before)
             _push(queue, cursor, cursor.next(), 1)
         left = dict.fromkeys(self._cursors[number] for _, number, _ in queue)
         for cursor in self._fresh:

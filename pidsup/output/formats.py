@@ -35,6 +35,8 @@ class Format(Protocol):
 class Raw:
     """The bytes as they are."""
 
+    __slots__ = ()
+
     def block(self, data: bytes, _at: float, _serial: int) -> bytes:
         """Return the block."""
         return data
@@ -50,6 +52,8 @@ class Raw:
 
 class Prefixed:
     """Lines behind a prefix."""
+
+    __slots__ = ()
 
     def prefix(self, at: float) -> bytes:
         """Return the prefix of a line that was read at that time."""
@@ -74,6 +78,8 @@ class Prefixed:
 class TimePrefixed(Prefixed):
     """Lines of a file, behind time, slot and stream."""
 
+    __slots__ = ("_names", "_time")
+
     def __init__(self, slot: str, stream: str) -> None:
         """Prepare the prefix."""
         self._names = f" {slot} {stream} | ".encode()
@@ -86,6 +92,8 @@ class TimePrefixed(Prefixed):
 
 class Json:
     """A JSON object per line; base64 where it is not UTF-8."""
+
+    __slots__ = ("_names", "_time")
 
     def __init__(self, slot: str, stream: str) -> None:
         """Prepare what all lines have."""

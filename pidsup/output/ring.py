@@ -21,7 +21,7 @@ ENDS = 2  #: the worker has ended: what there is of a line is all of it
 _HEAD = Struct("<IQdQB")  # length of the whole, seq, at, serial, flags
 _TAIL = Struct("<I")  # the length again
 _EXTRA = _HEAD.size + _TAIL.size
-_MOST = 1 << 14  # data of one record: readers take them one by one
+_MOST = 1 << 12  # data of one record: readers take them one by one
 _FOLLOWED = 1 << 20  # while somebody reads along, so that bursts are not lost
 
 next_seq = count(1).__next__  # of all rings: by it they can be merged
@@ -67,7 +67,7 @@ class Ring:
         self._buffer = bytearray()
         self._limit = self._usual = limit
         self._is_mid_line = False
-        self._readers: list[Reader] = []
+        self._readers: tuple[Reader, ...] = ()
         self.start = 0  #: the position of the oldest record
         self.all_bytes = 0  #: of output, ever
         self.gone_bytes = 0  #: of these, what had to make room
@@ -134,12 +134,12 @@ class Ring:
 
     def follow(self, reader: Reader) -> None:
         """Tell *reader* what comes, and keep more for it."""
-        self._readers.append(reader)
+        self._readers = (*self._readers, reader)
         self._limit = max(self._usual, _FOLLOWED)
 
     def unfollow(self, reader: Reader) -> None:
         """Do no longer."""
-        self._readers.remove(reader)
+        self._readers = tuple(it for it in self._readers if it is not reader)
         if not self._readers:
             self._limit = self._usual
             self._forget(len(self._buffer) - self._limit)

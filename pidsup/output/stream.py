@@ -160,7 +160,7 @@ class Stream:
         self._mid_line = False  # the sink's last block was a piece of a line
         self._missing = 0  # dropped since the sink's last block
         self._torn = False  # bytes were dropped up to the middle of a line
-        self._owed: list[tuple[int, int]] = []  # bytes, and the ended worker's serial
+        self._owed: tuple[tuple[int, int], ...] = ()  # bytes, and the ended worker's serial
         self._paused = False
         self._starting = False
         self._reads = 0
@@ -196,10 +196,12 @@ class Stream:
 
     def _owe(self, size: int) -> None:
         """Note whose are the next *size* bytes, which cannot be read now."""
-        if len(self._owed) == _MOST_OWED:
-            size += self._owed.pop()[0]
+        owed = self._owed
+        if len(owed) == _MOST_OWED:
+            size += owed[-1][0]
+            owed = owed[:-1]
         if size:
-            self._owed.append((size, self.serial))
+            self._owed = (*owed, (size, self.serial))
 
     # --- reading
 
@@ -250,12 +252,13 @@ class Stream:
 
     def _take(self, data: bytes) -> None:
         while self._owed and data:
-            size, serial = self._owed.pop(0)
+            (size, serial), *rest = self._owed
             part, data = data[:size], data[size:]
             self._keep(part, serial)
             if len(part) < size:
-                self._owed.insert(0, (size - len(part), serial))
+                self._owed = ((size - len(part), serial), *rest)
             else:
+                self._owed = tuple(rest)
                 self._finish_line(serial)
         if data:
             self._keep(data, self.serial)

@@ -19,6 +19,10 @@ def contains(path: Path, text: str) -> Callable[[], bool]:
     return lambda: path.exists() and text in path.read_text(errors="replace")
 
 
+def count_lines(path: Path) -> int:
+    return path.read_bytes().count(b"\n") if path.exists() else 0
+
+
 def test_output_of_workers_appears_behind_their_names(daemon: Start) -> None:
     """By default, on the supervisor's own."""
     one = daemon(
@@ -45,7 +49,7 @@ def test_a_file_gets_the_bytes_as_they_are_over_restarts(daemon: Start, tmp_path
     )
     pids = []
     for n in range(5):
-        wait_until(lambda n=n: path.exists() and path.read_bytes().count(b"\n") == n + 1)
+        wait_until(lambda count=n + 1: count_lines(path) == count)  # type: ignore[misc]  # bound
         pids.append(one.pids()["web:0"])
         if n < 4:
             one.client.call("Restart", selectors=["web"], wait=True, timeout_ms=None)
@@ -101,7 +105,7 @@ def test_a_file_is_rotated_and_compressed(daemon: Start, tmp_path: Path) -> None
     )
     wait_until(contains(path, "50000\n"))
     names = ["log", "log.1.gz", "log.2.gz", "log.3.gz"]
-    wait_until(lambda: sorted(p.name for p in tmp_path.glob("log*")) == names)
+    wait_until(lambda: sorted(n for n in os.listdir(tmp_path) if n.startswith("log")) == names)
 
 
 def test_a_directory_that_is_removed_under_it_comes_back(daemon: Start, tmp_path: Path) -> None:
@@ -181,7 +185,7 @@ def test_a_flood_delays_no_restart_and_costs_bounded_memory(daemon: Start, tmp_p
         pid = one.pids("web")["web:0"]
         began = time.monotonic()
         os.kill(pid, signal.SIGKILL)
-        wait_until(lambda pid=pid: one.pids("web").get("web:0", pid) != pid)
+        wait_until(lambda pid=pid: one.pids("web").get("web:0", pid) != pid)  # type: ignore[misc]  # bound
         took.append(time.monotonic() - began)
     assert sorted(took)[10] < 0.25, took
     assert not one.has_grown(before, 6000)
@@ -207,7 +211,6 @@ def test_who_follows_a_flood_and_does_not_read_costs_bounded_memory(daemon: Star
     while not missed and time.monotonic() < deadline:
         missed += next(stream)["missed"]
     assert missed > 0
-    stream.close()
 
 
 def test_a_hundred_megabytes_without_a_newline_go_through(daemon: Start, tmp_path: Path) -> None:
