@@ -13,6 +13,7 @@ from pidsup.loop.loop import Handle, Loop
 from pidsup.output.console import Column, Console, console_format
 from pidsup.output.follower import Follower, Line, last_lines
 from pidsup.output.formats import Raw, of_file
+from pidsup.output.pipe import Pipe
 from pidsup.output.ring import NAMES, STDERR, STDOUT, Ring
 from pidsup.output.stream import Stream, Way
 from pidsup.output.writer import Writer
@@ -159,19 +160,24 @@ class SlotOutput:
         *uid* is the worker's user, None if that is ours; the descriptors are borrowed.
         """
         owner = os.geteuid() if uid is None else uid
-        streams = self._streams or self._open()
+        streams = self._streams if len(self._streams) == len(self.rings) else self._open()
         pipes = {number + 1: stream.prepare(owner) for number, stream in streams.items()}
         if self._targets[STDERR] == "stdout" and 1 in pipes:
             pipes[2] = pipes[1]
         return pipes
 
     def _open(self) -> dict[int, Stream]:
+        """Open the streams that are not open yet; OSError when there is no descriptor left."""
         outputs = self._outputs
         for ring in self.rings:
+            if ring.stream in self._streams:
+                continue
+            pipe = Pipe()  # first: nothing else of this can fail
             target = self._targets[ring.stream]
             self._streams[ring.stream] = Stream(
                 outputs.loop,
                 outputs.kernel,
+                pipe,
                 ring=ring,
                 way=outputs.way(self._spec, target, self.name, ring.stream),
                 dropped=self._dropped,

@@ -142,12 +142,13 @@ class Stream:
         self,
         loop: Loop,
         kernel: Kernel,
+        pipe: Pipe,
         *,
         ring: Ring,
         way: Way,
         dropped: Callable[[int, bool], object],
     ) -> None:
-        """Read from a new pipe.
+        """Read from a pipe.
 
         *dropped* hears how many bytes are lost, and whether that is still to be said.
         """
@@ -167,7 +168,7 @@ class Stream:
         self._looked = (0.0, 0)  # when, and how many bytes there had been
         self._flood: Flood | None = None
         self.serial = 0
-        self.pipe = Pipe()
+        self.pipe = pipe
         loop.add_reader(self.pipe.out, self._readable)
 
     # --- workers

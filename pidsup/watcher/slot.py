@@ -12,7 +12,7 @@ from signal import SIGCONT, SIGKILL
 from typing import Protocol
 
 from pidsup.config.model import WatcherSpec
-from pidsup.kernel import Exit, Kernel, Plan
+from pidsup.kernel import Exit, Kernel, Plan, SpawnError
 from pidsup.log import Log
 from pidsup.loop.loop import Handle, Loop
 from pidsup.output.outputs import SlotOutput
@@ -194,7 +194,10 @@ class Slot:
         plan = self._owner.plan(self)
         if self.output is None:
             self.output = self._owner.open_output(self)
-        return plan, self.output.fds(plan.uid)
+        try:
+            return plan, self.output.fds(plan.uid)
+        except OSError as error:
+            raise SpawnError(error.errno or EINVAL, "pipe") from error
 
     def spawned(self, child: Child) -> None:
         """Take the child over."""

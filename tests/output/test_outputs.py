@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -51,6 +52,23 @@ def gate(tmp_path: Path) -> Iterator[Gate]:
 
 
 # --- pipes
+
+
+def test_a_pipe_that_could_not_be_made_is_made_at_the_next_start(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Short of descriptors, the second of two fails; the first is kept."""
+    slot, make, calls = box.slot(), os.pipe2, iter((True, False, True))
+
+    def pipe2(flags: int) -> tuple[int, int]:
+        if next(calls):
+            return make(flags)
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(os, "pipe2", pipe2)
+    with pytest.raises(OSError, match="Too many open files"):
+        slot.fds(None)
+    assert sorted(slot.fds(None)) == [1, 2]
 
 
 def test_stdout_and_stderr_are_two_pipes_kept_for_all_workers(box: Box) -> None:
