@@ -82,7 +82,9 @@ def _check(path: Path) -> int:
     expanded, findings = read(path)
     if expanded is not None:
         machine.check(expanded, findings)
-        machine.check_addresses(expanded, findings)
+        from pidsup.cli.addresses import check_addresses
+
+        check_addresses(expanded, findings)
     _complain(findings.in_order())
     if expanded is None or findings.has_errors:
         return USAGE

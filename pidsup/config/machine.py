@@ -15,12 +15,9 @@ from typing import Any
 
 from pidsup.config.expand import fill, names_in
 from pidsup.config.kind import Path, Wrong
-from pidsup.config.machine_addresses import check_addresses
 from pidsup.config.machine_rights import Rights, lacking, rights
 from pidsup.config.problem import Findings
 from pidsup.config.process_kinds import processors
-
-__all__ = ["check", "check_addresses"]
 
 #: What exec looks in without PATH, linux/spawn.py.
 DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"

@@ -9,6 +9,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 _LISTENS = {"tcp": "0A", "udp": "07"}  # TCP_LISTEN, TCP_CLOSE in the kernel's tcp_states.h
+_CONNECTED, _DATAGRAM = "03", "0002"  # in /proc/net/unix
 _MAPPED = bytes(10) + b"\xff\xff"
 _EVERYWHERE = (bytes(16), _MAPPED + bytes(4))
 
@@ -47,7 +48,8 @@ def _inodes_inet(protocol: str, wanted: set[bytes], port: int) -> Iterator[str]:
 def _inodes_unix(name: str) -> Iterator[str]:
     for row in _rows("unix"):
         words = row.split(maxsplit=7)
-        if words[-1] == name:
+        # A connection has the name of the socket that it was accepted on.
+        if words[-1] == name and (words[5] != _CONNECTED or words[4] == _DATAGRAM):
             yield words[6]
 
 

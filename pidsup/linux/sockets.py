@@ -38,10 +38,15 @@ def open_inet(host: str | None, port: int, options: Options) -> socket.socket:
     A name is resolved, and IPv4 comes first: who connects to it tries both.  The caller
     owns the socket, which is close-on-exec.
     """
+    return _listening(bind_inet(host, port, options), options)
+
+
+def bind_inet(host: str | None, port: int, options: Options) -> socket.socket:
+    """Do the same, but for the listening."""
     missing: OSError | None = None
     for family, address in _candidates(host, port, options):
         try:
-            return _open(family, address, options)
+            return _bound(family, address, options)
         except OSError as error:
             if error.errno not in _NOT_HERE:
                 raise
@@ -52,7 +57,7 @@ def open_inet(host: str | None, port: int, options: Options) -> socket.socket:
 
 def open_abstract(name: str, options: Options) -> socket.socket:
     """Return a socket that listens on an abstract name; the caller owns it."""
-    return _open(socket.AF_UNIX, b"\0" + os.fsencode(name), options)
+    return _listening(_bound(socket.AF_UNIX, b"\0" + os.fsencode(name), options), options)
 
 
 def prepare(family: int, options: Options) -> socket.socket:
@@ -97,10 +102,18 @@ def _candidates(host: str | None, port: int, options: Options) -> Iterator[tuple
         yield family, address
 
 
-def _open(family: int, address: object, options: Options) -> socket.socket:
+def _bound(family: int, address: object, options: Options) -> socket.socket:
     sock = prepare(family, options)
     try:
         sock.bind(address)  # type: ignore[arg-type]  # as the family has it
+    except BaseException:
+        sock.close()
+        raise
+    return sock
+
+
+def _listening(sock: socket.socket, options: Options) -> socket.socket:
+    try:
         listen(sock, options)
     except BaseException:
         sock.close()

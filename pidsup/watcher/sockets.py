@@ -6,14 +6,17 @@ import errno
 import os
 import socket
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from pidsup.config.address import is_path, is_unix
 from pidsup.config.model import SocketSpec
 from pidsup.linux.accounts import gid_of, uid_of
 from pidsup.linux.sockdiag import UNKNOWN, Queue, queue_of
-from pidsup.linux.sockets import Options, address_of, open_abstract, open_inet
+from pidsup.linux.sockets import Options, address_of, bind_inet, open_abstract, open_inet
 from pidsup.linux.unix_paths import BoundPath, open_path
+
+if TYPE_CHECKING:
+    from pidsup.linux.holders import Holder
 
 _KINDS = {
     "stream": socket.SOCK_STREAM,
@@ -131,6 +134,15 @@ def _open(spec: SocketSpec) -> tuple[socket.socket, BoundPath | None]:
     return open_inet(host, port, options), None
 
 
+def try_port(spec: SocketSpec) -> None:
+    """Bind an address and a port, but do not listen: nobody is served, nothing is left.
+
+    OSError says why it cannot be bound.
+    """
+    host, port = _host_and_port(spec.listen)
+    bind_inet(host, port, _options(spec)).close()
+
+
 def _options(spec: SocketSpec) -> Options:
     same = {name: getattr(spec, name) for name in Options._fields if name != "kind"}
     return Options(kind=_KINDS[spec.type], **same)
@@ -150,13 +162,17 @@ def _why(error: OSError, spec: SocketSpec) -> str:
     return why
 
 
-def _by_whom(spec: SocketSpec) -> str:
+def holder_of(spec: SocketSpec) -> Holder | None:
+    """Return the process that has the address; None if there is none, or none to be seen."""
     from pidsup.linux import holders
 
     if is_unix(spec.listen):
-        holder = holders.of_unix(spec.listen)
-    else:
-        holder = holders.of_inet(_KINDS[spec.type], *_host_and_port(spec.listen))
+        return holders.of_unix(spec.listen)
+    return holders.of_inet(_KINDS[spec.type], *_host_and_port(spec.listen))
+
+
+def _by_whom(spec: SocketSpec) -> str:
+    holder = holder_of(spec)
     if holder is None:
         return ""
     if holder.pid == os.getpid():
