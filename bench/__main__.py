@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench import build, proc
 from bench.inbox import WrongResult
-from bench.measures import cli, idle, log, mass, memory, restart, soak, start
+from bench.measures import cli, events, idle, log, mass, memory, restart, soak, start
 from bench.peers import Floor, Peer, Pidsup, Supervisord
 from bench.report import Sheet
 from bench.setting import Setting
@@ -28,6 +28,7 @@ MEASURES: dict[str, Callable[[Setting], None]] = {
     "memory": memory.measure,
     "cli": cli.measure,
     "log": log.measure,
+    "events": events.measure,
     "soak": soak.measure,
 }
 DEFAULT = [name for name in MEASURES if name != "soak"]

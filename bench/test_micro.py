@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from pidsup.control.protocol import Decoder, Message, call, encode, reply
+from pidsup.kernel import LINUX
 from pidsup.linux.spawn import Plan
+from pidsup.loop.loop import EpollLoop
 from pidsup.policy.lifecycle import Action, Event, State, step
 from pidsup.policy.restart import (
     FRESH,
@@ -22,6 +26,7 @@ from pidsup.policy.restart import (
     Verdict,
     decide,
 )
+from pidsup.supervisor.events import Events
 
 LIFE = (Event.EXITED, Event.AGAIN, Event.SPAWNED)
 
@@ -82,6 +87,38 @@ def test_framing_of_a_status_of_1000_slots_ms(benchmark: BenchmarkFixture) -> No
     status = reply({"schema": 1, "watchers": [{"name": "web", "slots": [slot] * 1000}]})
     assert through_the_wire(status) == status
     benchmark(through_the_wire, status)
+
+
+class Standing:
+    """A slot that is ready, as far as an event tells of it."""
+
+    name = "web:3"
+    state = State.READY
+    why = ""
+    last_exit = None
+
+    class child:  # noqa: N801  stands for one
+        pid = 4711
+        exit = None
+
+
+def test_publishing_of_a_slot_us(benchmark: BenchmarkFixture) -> None:
+    """Ask what each state that a slot enters costs while nobody listens."""
+    loop = EpollLoop(LINUX)
+    try:
+        events = Events(loop, LINUX.wall, "instance")
+        slot: Any = Standing()
+
+        def publish() -> None:
+            events.slot(slot, slot)
+            events.settled(slot)
+
+        publish()
+        text, last = events.read(0)
+        assert (json.loads(text)["subject"], last) == ("web:3", 1)
+        benchmark(publish)
+    finally:
+        loop.close()
 
 
 class Spawned:
