@@ -23,6 +23,7 @@ class Job:
     count: int
     flapping: bool = False  #: the command exits at once and is restarted without limit
     output: Path | None = None  #: a file for the output; else there is none
+    flood: tuple[str, ...] = ()  #: a command beside them that floods a file; pidsup only
 
 
 class Connection(Protocol):
@@ -167,7 +168,7 @@ min_uptime = "{0 if job.flapping else 1}s"
 stdout = "{job.output or "null"}"
 stderr = "null"
 log_max_size = 0
-""")
+{_flood(job) if job.flood else ""}""")
         return [str(self.bin / "pidsup"), "run", "-c", f"{job.directory}/pidsup.toml"]
 
     def status_command(self, job: Job) -> list[str]:
@@ -226,6 +227,15 @@ class VarlinkConnection:
     def close(self) -> None:
         """Close the connection."""
         self._socket.close()
+
+
+def _flood(job: Job) -> str:
+    return f"""
+[watchers.flood]
+command = {json.dumps(job.flood)}
+stdout = "{job.directory}/flood"
+log_keep = 1
+"""
 
 
 def _runtime_directory(job: Job) -> Path:

@@ -50,12 +50,14 @@ class Setting:
         directory.mkdir()
         return directory
 
-    def fleet(self, peer: Peer, count: int, *, flapping: bool = False) -> Fleet:
+    def fleet(
+        self, peer: Peer, count: int, *, flapping: bool = False, flood: tuple[str, ...] = ()
+    ) -> Fleet:
         """Return a fleet of *count* workers under *peer*, not started yet."""
         directory = self.directory()
         reports = directory / "inbox"
         command = [str(self.worker), str(reports), "0", "exit" if flapping else "pause"]
-        return Fleet(peer, Job(directory, command, count, flapping), Inbox(reports))
+        return Fleet(peer, Job(directory, command, count, flapping, flood=flood), Inbox(reports))
 
 
 def interleaved(items: list[T], rounds: int) -> Iterator[T]:

@@ -1,6 +1,7 @@
 """How fast does output get from a worker through a pipe into a file, and what does it cost?
 
 Lines of 200 bytes.  What arrives is compared with what was written, byte by byte.
+And how much later are other workers restarted meanwhile?
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import os
 import signal
+import statistics
 import subprocess
 import time
 from pathlib import Path
@@ -20,6 +22,8 @@ from bench.setting import Setting, interleaved
 LINE_BYTES = 200
 PER_WRITE = (1, 300)
 WITHIN_S = 60.0
+COUNT = 10
+PACE_S = 0.15  # ten workers: each is past min_uptime when its turn comes
 
 
 def measure(setting: Setting) -> None:
@@ -38,6 +42,30 @@ def measure(setting: Setting) -> None:
             unit = "s/GiB" if "CPU" in what else "MB/s"
             setting.sheet.add(f"log, {what}", case, name, unit, values)
         _mark(setting, case)
+    if setting.pidsup is not None:
+        _measure_restarts(setting, setting.pidsup)
+
+
+def _measure_restarts(setting: Setting, peer: Peer) -> None:
+    """Kill one worker at a time, in turn of a daemon with a flood and of one without."""
+    gate = setting.scratch / "flood-gate"
+    os.mkfifo(gate)
+    samples: dict[str, list[float]] = {"quiet": [], "flood": []}
+    for per_write in PER_WRITE:
+        flood = (str(build.program("flood")), str(gate), os.devnull, "0", str(per_write))
+        for case, beside in (("quiet", ()), ("flood", flood)):
+            with setting.fleet(peer, COUNT, flood=beside) as fleet:
+                fleet.start()
+                if beside:
+                    os.close(os.open(gate, os.O_WRONLY))
+                for _ in range(20 if setting.quick else 60):
+                    time.sleep(PACE_S)
+                    samples[case].append(fleet.restart_one() * 1000)
+    gate.unlink()
+    for case, values in samples.items():
+        setting.sheet.add("restart beside a log", f"N={COUNT}, {case}", peer.name, "ms", values)
+    quiet, flooded = (statistics.median(values) for values in samples.values())
+    setting.sheet.mark("restart: beside a flood / without", flooded / quiet, at_most=3)
 
 
 def _mark(setting: Setting, case: str) -> None:
