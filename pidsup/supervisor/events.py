@@ -98,6 +98,10 @@ class Events:
         if isinstance(raw, Raw) and raw.why is not slot.why and raw.state is not State.WAITING:
             self._ring[at] = raw._replace(why=slot.why)
 
+    def removed(self, slot: Slot) -> None:
+        """Publish that there is no such slot any more."""
+        self._publish(Raw(self._wall(), "slot", slot.name, "removed", ""))
+
     def watcher(self, name: str, running: bool, workers: int, why: str) -> None:
         """Publish what is wanted of a watcher."""
         state = "running" if running else "stopped"

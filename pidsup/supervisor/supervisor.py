@@ -169,8 +169,9 @@ class Supervisor:
             target = watcher.workers + by if workers is None else workers
             if not 0 <= target <= 100_000:
                 raise Invalid("workers", f"{watcher.spec.name} cannot have {target} workers")
-            if target > 1 and watcher.spec.singleton:
-                raise Invalid("workers", f"{watcher.spec.name} is a singleton: one worker at most")
+            if target > 1 and (watcher.spec.singleton or watcher.spec.foreground):
+                why = "is a singleton" if watcher.spec.singleton else "has the terminal"
+                raise Invalid("workers", f"{watcher.spec.name} {why}: one worker at most")
             targets.append((watcher, target))
         tasks = []
         for watcher, target in targets:
@@ -340,6 +341,7 @@ class Supervisor:
             self._cannot_record(slot, error)
         self._cleaning.pop(slot, None)
         self.wishes.forget(slot)
+        self.events.removed(slot)
         self.changes.review(slot)
 
     def gave_up(self, watcher: Watcher, slot: Slot) -> None:

@@ -24,6 +24,7 @@ from pidsup.supervisor.supervisor import Supervisor
 from pidsup.watcher.slot import Slot
 from pidsup.watcher.watcher import AT_REST, Watcher
 from tests.simulation.machine import Machine
+from tests.simulation.reader import Reader
 from tests.simulation.violation import Violation, demand
 
 _AT_REST = tuple(AT_REST)
@@ -74,6 +75,7 @@ class Clients:
     ) -> None:
         self._supervisor = supervisor
         self._service = Service(supervisor)
+        self.reader = Reader(self._service, supervisor, _CALLER)
         self._machine = machine
         self._rng = rng
         self._waiting: dict[_Waiting, None] = {}
@@ -90,6 +92,7 @@ class Clients:
             (2, self._send_signal),
             (1, self._status),
             (1, self._nonsense),
+            (1, lambda: self.reader.come_and_go(rng)),
         )
 
     def _note_changes(self) -> None:

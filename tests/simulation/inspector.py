@@ -212,3 +212,4 @@ class Inspector:
         open_changes = [str(c) for c in self._supervisor.changes.under_way.values()]
         demand(not open_changes, f"never over: {open_changes}")
         demand(not self._clients.are_waiting(), "a client waits for ever")
+        self._clients.reader.look_at_rest()

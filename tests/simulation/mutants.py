@@ -17,8 +17,10 @@ from pidsup.process.child import Child
 from pidsup.process.orphans import Orphans
 from pidsup.process.spawner import Spawner
 from pidsup.supervisor.changes import Changes
+from pidsup.supervisor.events import Events
 from pidsup.supervisor.supervisor import Supervisor
 from pidsup.supervisor.table import Table
+from pidsup.supervisor.wishes import Wishes
 from pidsup.watcher import slot as slot_module
 from pidsup.watcher.slot import Slot
 from pidsup.watcher.watcher import Watcher
@@ -125,6 +127,21 @@ MUTANTS: dict[str, Mutant] = {
     "keeps the record of a slot that is gone": (
         Edit(Supervisor, "slot_dropped", "self._table.drop(slot)", "pass"),
     ),
+    "does not tell of a state": (
+        Edit(Supervisor, "slot_entered", "self.events.slot(watcher, slot)", "pass"),
+    ),
+    "does not tell that a slot is gone": (
+        Edit(Supervisor, "slot_dropped", "self.events.removed(slot)", "pass"),
+    ),
+    "does not tell what is wanted": (
+        Edit(
+            Wishes,
+            "run",
+            "self._events.watcher(watcher.spec.name, wanted, watcher.workers, why)",
+            "pass",
+        ),
+    ),
+    "tells an event twice": (Edit(Events, "read", "range(position + 1", "range(position"),),
     "does not write down a pid": (
         Edit(
             Table,

@@ -46,7 +46,9 @@ class Picture:
             self._draw(happening)
 
     def _draw(self, event: Event) -> None:
-        if event.kind == "slot":
+        if event.state == "removed":
+            self.slots.pop(event.subject, None)
+        elif event.kind == "slot":
             self.slots[event.subject] = (event.state, event.pid)
         elif event.kind == "watcher":
             assert event.running is not None
@@ -54,11 +56,11 @@ class Picture:
             self.wanted[event.subject] = (event.running, event.workers)
 
     def is_of(self, it: Daemon) -> bool:
-        """Tell whether it shows what Status does, but for slots that are no more."""
+        """Tell whether it shows what Status does."""
         status = it.status()
         wanted = {w["name"]: (w["running"], w["workers"]) for w in status["watchers"]}
         slots = {name: (s["state"], s["pid"]) for name, s in it.slots().items()}
-        return self.wanted == wanted and {name: self.slots[name] for name in slots} == slots
+        return self.wanted == wanted and self.slots == slots
 
 
 def follow(it: Daemon, **how: Any) -> Generator[Happening, None, None]:
