@@ -9,6 +9,7 @@ import re
 import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -312,6 +313,27 @@ def test_an_idle_log_does_not_watch_its_descriptor(pipe: Pipe) -> None:
 # --- descriptors of every kind
 
 
+def test_two_that_wait_for_one_descriptor_both_go_on(pipe: Pipe) -> None:
+    """As the log and the console do, on stderr: the loop knows one writer per descriptor."""
+    other = StderrLog(pipe.driver.loop, Kernel(), pipe.into)
+    os.set_blocking(pipe.into, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(pipe.into, b"x" * 4096)
+    os.set_blocking(pipe.into, True)
+    pipe.log.info("one")
+    pipe.settle()
+    other.info("other")
+    pipe.settle()
+    read = b""
+    for _ in range(5):
+        read += pipe.read()
+        pipe.settle()
+    other.close()
+    assert b" one\n" in read
+    assert b" other\n" in read
+
+
 def test_a_partial_write_is_continued(epoll_driver: EpollDriver) -> None:
     """Somebody who shares the description has made it non-blocking, and the buffer is small."""
     ours, theirs = socket.socketpair()
@@ -478,11 +500,12 @@ def test_close_does_not_wait_for_a_reader_for_long(pipe: Pipe) -> None:
 
 
 def test_close_borrows_and_may_be_called_twice(pipe: Pipe) -> None:
-    """The descriptor is its owner's."""
-    before = descriptors()
+    """The descriptor is its owner's; only the log's own duplicate goes."""
+    with_duplicate = descriptors()
     pipe.log.close()
     pipe.log.close()
-    assert descriptors() == before
+    assert len(descriptors()) == len(with_duplicate) - 1
+    assert os.write(pipe.into, b"still open") == 10
 
 
 def test_close_takes_the_writer_out_of_the_loop(pipe: Pipe) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import select
 from collections.abc import Callable
+from contextlib import suppress
 from time import monotonic
 
 from pidsup.loop.loop import Loop
@@ -20,9 +21,9 @@ _MOST_WRITES = 16  # of one turn, of those who give way
 
 
 class Outlet:
-    """The way out for lines.  Borrows the descriptor, and never changes its flags.
+    """The way out for lines.  Borrows a descriptor, and never changes its flags.
 
-    Owns a second opening of it where it is a terminal.
+    Owns a duplicate of it, which is waited for by nobody else; of a terminal an opening.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Outlet:
         self._more = more
         self._lost = lost
         self._most_writes = most_writes
-        self._own_fd = _reopened_terminal(fd)
+        self._own_fd = _one_of_our_own(fd)
         self._fd = fd if self._own_fd < 0 else self._own_fd
         self._left = memoryview(b"")  # of what is being written
         self.busy = False  #: it will come and ask for more by itself
@@ -113,12 +114,15 @@ class Outlet:
             os.close(fd)
 
 
-def _reopened_terminal(fd: int) -> int:
-    """Open the terminal behind *fd* anew, non-blocking; -1 if it is none, or not ours."""
-    try:
+def _one_of_our_own(fd: int) -> int:
+    """Return a descriptor of the same file for us alone; -1 where there can be none.
+
+    A terminal is opened anew, non-blocking, if it is ours.
+    """
+    with suppress(OSError):
         if os.isatty(fd):
             flags = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
             return os.open(f"/proc/self/fd/{fd}", flags)
-    except OSError:
-        pass
+    with suppress(OSError):
+        return os.dup(fd)
     return -1

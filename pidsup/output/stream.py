@@ -300,6 +300,7 @@ class Stream:
 
     def _hand_over_bytes(self, sink: Sink, data: bytes) -> None:
         """Hand over bytes as they are, the only ones of a file."""
+        data = self._lines.end() + data  # what was held while others wrote there, too
         if sink.failing:
             self._drop(sink, len(data))
             self._torn = not data.endswith(b"\n")

@@ -30,7 +30,7 @@ class FileSink:
 
     def __init__(self, writer: Writer, file: LogFile, limit: int) -> None:
         """Only Writer makes these."""
-        self.limit = limit
+        self.limit = max(limit, 1)  # with 0 there would never be room
         self.file = file
         self.sources = 0  #: that have not left
         self.listed = False  #: in the writer's list

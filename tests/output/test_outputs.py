@@ -389,6 +389,32 @@ for start in range(0, len(text), 7):
     assert len(lines) == 6000
 
 
+def test_bytes_keep_their_order_when_the_other_source_of_a_file_goes(
+    box: Box, tmp_path: Path
+) -> None:
+    """What is held of a line, because others write there, goes before what follows."""
+    path = tmp_path / "log"
+    one, other = (box.slot(f"w:{n}", stdout=str(path), stderr="null") for n in range(2))
+    into = one.fds(None)[1]
+    one.begin(1)
+    other.fds(None)
+    os.write(into, b"one ")
+    box.settle()
+    other.close()
+    os.write(into, b"line\n")
+    box.settle()
+    box.close()
+    assert path.read_bytes() == b"one line\n"
+
+
+def test_a_queue_of_nothing_stops_nobody(box: Box, tmp_path: Path) -> None:
+    """It takes one read at a time."""
+    path = tmp_path / "log"
+    slot = box.slot(stdout=str(path), stderr="null", queue_bytes=0)
+    box.run(slot, "seq 20000")
+    box.until(lambda: path.stat().st_size == 108_894, "all is written")
+
+
 def test_a_flood_does_not_starve_the_loop(box: Box) -> None:
     """One read of one pipe per turn."""
     slot = box.slot()
