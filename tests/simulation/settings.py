@@ -52,7 +52,7 @@ def configuration(rng: Random) -> Config:
         after = tuple(other for other in names[:i] if rng.random() < 0.4)
         specs.append(_watcher(rng, name, after))
     rng.shuffle(specs)
-    return Config("simulated", tuple(specs))
+    return Config("simulated", tuple(specs), orphan_timeout_s=rng.choice((0.0, 1.0, 5.0)))
 
 
 def _watcher(rng: Random, name: str, after: tuple[str, ...]) -> WatcherSpec:
@@ -68,6 +68,8 @@ def _watcher(rng: Random, name: str, after: tuple[str, ...]) -> WatcherSpec:
         give_up_exit_code=rng.choice((1, 42)),
         stop_plan=_stop_plan(rng),
         environment={},
+        critical=rng.random() < 0.02,
+        forward_signals=rng.choice(((), (), (int(SIGUSR1), int(SIGHUP)))),
     )
 
 

@@ -7,12 +7,16 @@ and an end, stormy or not.
 
 from __future__ import annotations
 
+from errno import ENOENT
 from random import Random
 from signal import SIGHUP, SIGINT, SIGKILL, SIGSEGV, SIGSTOP, SIGTERM
 
 from pidsup.output.outputs import Outputs
+from pidsup.policy.lifecycle import State
+from pidsup.policy.restart import GiveUpAction
 from pidsup.supervisor.table import Identity
 from pidsup.watcher.plan import Surroundings
+from pidsup.watcher.slot import Slot
 from pidsup.watcher.sockets import Listeners
 from tests.simulation import settings, views
 from tests.simulation.clients import Clients
@@ -225,7 +229,24 @@ class World:
         elif event == "giving up" and not self.supervisor.shutting_down:
             watcher = self.supervisor.watchers[str(facts["watcher"])]
             self._expected_code = watcher.spec.give_up_exit_code
+        elif event == "critical watcher has ended":
+            self._critical_ended(str(facts["watcher"]), facts["code"])
         self._note("log", event, *facts.items())
+
+    def _critical_ended(self, name: str, code: object) -> None:
+        """Demand that nothing of it is left that is wanted; work out the code on our own."""
+        watcher = self.supervisor.watchers[name]
+        demand(watcher.spec.critical, f"{name} is not critical")
+        if watcher.spec.on_give_up is GiveUpAction.STOP and not watcher.running:
+            demand(isinstance(code, int) and code > 0, f"{name} was given up, its code is {code}")
+            self._expected_code = code
+            return
+        wanted = [slot for slot in watcher.slots.values() if watcher.wants(slot)]
+        over = [slot.state in (State.FAILED, State.COMPLETED) for slot in wanted]
+        demand(bool(over) and all(over), f"{wanted} have not ended")
+        failed = [slot for slot in wanted if slot.state is State.FAILED]
+        codes = [_as_a_shell(slot) for slot in failed or wanted]
+        self._expected_code = codes[0] or 1 if failed else next(filter(None, codes), 0)
 
     def _heard_of_worker(self, event: str, name: str, how: object) -> None:
         watcher, _, index = name.partition(":")
@@ -263,3 +284,11 @@ def run(seed: int, *, wall_jumps: bool = True) -> World:
     except Exception as why:
         raise Failure(world, why) from why
     return world
+
+
+def _as_a_shell(slot: Slot) -> int:
+    if slot.start_errno is not None:
+        return 127 if slot.start_errno == ENOENT else 126
+    last = slot.last_exit
+    assert last is not None
+    return 128 + last.signo if last.signo is not None else 1 if last.code is None else last.code
