@@ -93,9 +93,12 @@ class Connection:
         if not data:
             self._ended = True  # what it has asked for before is still to be done
         self._decoder.feed(data)
-        if self.can_come_back() and (self._decoder.is_full() or self._is_gone()):
+        gone = self._is_gone()
+        if self.can_come_back() and (self._decoder.is_full() or gone):
             self.close()  # what it asks for behind that would never have its turn
             return
+        if gone:
+            self._drop_stream()  # nobody waits for it; what was asked for behind it is done
         self._go_on()
         self._read_if_room()
 

@@ -25,6 +25,7 @@ from pidsup.supervisor.selectors import Filter, Selection, select, slots_of
 from pidsup.supervisor.stats import slot_stats
 from pidsup.supervisor.supervisor import Supervisor
 
+_EXPLAINED_AT_ONCE = 20
 _CHANGES = 20  # that are told unless more are asked for
 
 
@@ -155,9 +156,17 @@ class Questions:
         except LookupError as error:
             raise Invalid("name", str(error)) from error
 
-    def explain(self, request: Request) -> Message:
+    def explain(self, request: Request) -> Stream:
         """Do Explain."""
         selectors = request.given.selectors()
         request.given.done()
         chosen = select(self._supervisor.watchers, selectors)
-        return reply({"explanations": explain(self._supervisor, chosen)})
+        return Slices(self._explain(chosen), self._supervisor.loop)
+
+    def _explain(self, chosen: Selection) -> Generator[Message | None, None, None]:
+        told: list[Message] = []
+        for one in explain(self._supervisor, chosen):
+            told.append(one)
+            if len(told) % _EXPLAINED_AT_ONCE == 0:
+                yield None
+        yield reply({"explanations": told})

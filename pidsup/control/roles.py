@@ -19,7 +19,7 @@ from typing import NamedTuple
 
 from pidsup.config.model import Access
 
-_UCRED = struct.Struct("3i")  # pid, uid, gid
+_UCRED = struct.Struct("iII")  # pid, uid, gid
 _SO_PEERGROUPS = 59  # asm-generic/socket.h; Python has no name for it
 _MOST_GROUPS_BYTES = 1024  # what getsockopt() of Python takes: 256 groups
 

@@ -16,41 +16,58 @@ from pidsup.supervisor.selectors import Selection
 from pidsup.supervisor.supervisor import Supervisor
 from pidsup.supervisor.wishes import Wish
 from pidsup.watcher.slot import Slot
+from pidsup.watcher.sockets import SocketFacts
 from pidsup.watcher.watcher import Watcher
 
+_MOST_CHANGES = 5
 _MOST_SLOTS = 20  # of a watcher as a whole: those that are not ready
 _AS_WANTED = (State.READY, State.COMPLETED)
 _AS_UNWANTED = (State.STOPPED, State.COMPLETED)
 
 
-def explain(supervisor: Supervisor, chosen: Selection) -> list[Facts]:
-    """Return type Explanation for each watcher or slot that is chosen.
+def explain(supervisor: Supervisor, chosen: Selection) -> Iterator[Facts]:
+    """Yield type Explanation for each watcher or slot that is chosen.
 
     A watcher as a whole is followed by those of its slots that are not as they should be.
     """
-    told: list[Facts] = []
+    changes = _changes_of(supervisor)
+    sockets = supervisor.listeners.facts()
     for watcher, slots in chosen:
-        teller = _Teller(supervisor, watcher)
+        teller = _Teller(supervisor, watcher, sockets, changes)
         if slots is None:
-            told.append(_explanation(watcher.spec.name, watcher_state(watcher), teller.watcher()))
-        told += [
-            _explanation(slot.name, slot.state.value, teller.slot(slot))
-            for slot in (teller.remarkable()[:_MOST_SLOTS] if slots is None else slots)
-        ]
-    return told
+            yield _explanation(watcher.spec.name, watcher_state(watcher), teller.watcher())
+        for slot in teller.remarkable()[:_MOST_SLOTS] if slots is None else slots:
+            yield _explanation(slot.name, slot.state.value, teller.slot(slot))
 
 
 def _explanation(name: str, state: str, why: Iterable[str]) -> Facts:
     return {"name": name, "state": state, "why": list(why)}
 
 
+def _changes_of(supervisor: Supervisor) -> dict[Slot, dict[Change, None]]:
+    """Return the changes under way by slot, oldest first."""
+    found: dict[Slot, dict[Change, None]] = {}
+    for change in supervisor.changes.under_way.values():
+        for task in change.tasks:
+            found.setdefault(task.slot, {})[change] = None
+    return found
+
+
 class _Teller:
     """Words what there is to say of one watcher."""
 
-    def __init__(self, supervisor: Supervisor, watcher: Watcher) -> None:
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        watcher: Watcher,
+        sockets: list[SocketFacts],
+        changes: dict[Slot, dict[Change, None]],
+    ) -> None:
         self.supervisor = supervisor
         self.watcher_itself = watcher
         self.spec = watcher.spec
+        self.sockets = sockets
+        self.changes = changes
         self.now = supervisor.kernel.now()
 
     # --- a watcher
@@ -109,7 +126,7 @@ class _Teller:
 
     def _sockets(self) -> Iterator[str]:
         names = socket_names(self.watcher_itself)
-        for one in self.supervisor.listeners.facts() if names else ():
+        for one in self.sockets if names else ():
             if one.name in names:
                 waiting = (
                     "" if one.queued is None else f"; {one.queued} of {one.backlog} wait in it"
@@ -204,10 +221,9 @@ class _Teller:
     # --- what both have
 
     def _changes(self, slots: list[Slot]) -> Iterator[str]:
-        about = set(slots)
-        for change in self.supervisor.changes.under_way.values():
-            if any(task.slot in about for task in change.tasks):
-                yield f"{_capital(change.because())} is under way{_progress(change)}."
+        found = {change: None for slot in slots for change in self.changes.get(slot, ())}
+        for change in list(found)[:_MOST_CHANGES]:
+            yield f"{_capital(change.because())} is under way{_progress(change)}."
 
     def _by(self, wish: Wish | None) -> str:
         return "" if wish is None else f": {wish.why}, {_ago(self.now - wish.at)} ago"
