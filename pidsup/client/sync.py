@@ -107,9 +107,11 @@ class Client:
             yield answered(answer)
 
     def _answers_within(self, seconds: float) -> bool:
+        """Tell whether an answer begins in time; hanging up is one, which `_receive` words."""
         self._socket.settimeout(seconds)
         try:
-            return bool(self._socket.recv(1, socket.MSG_PEEK))
+            self._socket.recv(1, socket.MSG_PEEK)
+            return True
         except TimeoutError:
             return False
         finally:
@@ -133,7 +135,7 @@ class Client:
     def peer_uid(self) -> int:
         """Return the user that the supervisor runs as, SO_PEERCRED of unix(7)."""
         credentials = self._socket.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
-        return int.from_bytes(credentials[4:8], sys.byteorder, signed=True)
+        return int.from_bytes(credentials[4:8], sys.byteorder)
 
     def detach(self) -> socket.socket:
         """Give the socket away; what has been read and not asked for is lost."""

@@ -11,6 +11,7 @@ from pidsup.client import CallFailed, Client, NotAnswering, NotRunning
 from pidsup.control.protocol import INTERFACE, error, reply
 from pidsup.errors import ProtocolError
 from tests.client.scripted import other
+from tests.support import LIMIT_S
 
 
 def test_a_call_sends_parameters_and_returns_them() -> None:
@@ -66,11 +67,15 @@ def test_a_stream_may_end_with_an_error() -> None:
 
 
 def test_who_is_hung_up_on_is_told() -> None:
-    """At once, in the middle of a stream, and in the middle of an answer."""
+    """At once, also where there is a limit, in the middle of a stream, and in the middle of an answer."""
     with other() as it:
         it.says(hangs_up=True)
         with pytest.raises(NotRunning, match="hung up"):
             it.client.call("Status")
+    with other() as it:
+        it.says(hangs_up=True)
+        with pytest.raises(NotRunning, match="hung up"):
+            it.client.call("Status", within_s=LIMIT_S)
     with other() as it:
         it.says(reply({}, continues=True), hangs_up=True)
         answers = it.client.stream("Events")
