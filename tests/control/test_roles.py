@@ -98,6 +98,13 @@ def test_the_kernel_tells_user_group_and_supplementary_groups(groups: tuple[int,
 
 
 @needs_root
+def test_numbers_may_be_large() -> None:
+    """As those of directories and user namespaces are."""
+    peer = peer_with(4_000_000_001, 4_000_000_002)
+    assert (peer.uid, peer.gids) == (4_000_000_001, {4_000_000_002})
+
+
+@needs_root
 def test_of_too_many_groups_only_the_first_is_known() -> None:
     """Never more rights than are due."""
     assert peer_with(54321, 54322, *range(700, 1000)).gids == {54322}
