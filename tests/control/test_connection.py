@@ -221,6 +221,16 @@ def test_one_that_is_closed_in_the_middle_of_an_answer_is_closed(scene: Scene) -
     assert stream.closed
 
 
+def test_one_that_is_closed_while_it_waits_is_not_kept(scene: Scene) -> None:
+    """A change may take for ever; what was asked for behind it has its turn all the same."""
+    stream = scene.stream(last=1)
+    scene.ask("behind")
+    scene.peer.close()
+    scene.run_until(lambda: scene.closed)
+    assert stream.closed
+    assert [message["method"] for message in scene.service.asked] == ["stream", "behind"]
+
+
 def test_who_has_nothing_more_to_say_still_gets_what_has_no_end(scene: Scene) -> None:
     """As `nc -N` does."""
     stream = scene.stream(last=None)
