@@ -111,11 +111,11 @@ class Client:
         self._socket.settimeout(seconds)
         try:
             self._socket.recv(1, socket.MSG_PEEK)
-            return True
         except TimeoutError:
             return False
         finally:
             self._socket.settimeout(None)
+        return True
 
     def _receive(self) -> Message:
         while (message := self._decoder.next()) is None:

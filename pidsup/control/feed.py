@@ -110,15 +110,20 @@ class Subscription:
         return self._events(position)
 
     def _events(self, position: int) -> bytes | None:
-        greets, self._greets = self._greets, False
-        while position < self._feed.events.last:
+        events = self._feed.events
+        if position < events.last:
             answer, position = self._feed.read(position, self._wanted)
             self._position = position
             if answer is not None:
+                self._greets = False
                 return answer
+        if position < events.last:  # what was read is not for us; the rest has its turn, too
+            events.call_again(self._ready)
+            return None
+        greets, self._greets = self._greets, False
         if greets:  # so that who goes on from a cursor knows that it is connected
             return self._feed.answer(b"", position)
-        self._feed.events.when_more(self._ready)
+        events.when_more(self._ready)
         return None
 
     def close(self) -> None:

@@ -180,6 +180,12 @@ class Events:
         """Call back once, when something has been published."""
         self._waiting[callback] = None
 
+    def call_again(self, callback: Callable[[], object]) -> None:
+        """Call back once, in a later turn: there is more to read than one turn may take."""
+        if not self._due:
+            self._loop.call_soon(self._tell)
+        self._due[callback] = None
+
     def forget(self, callback: Callable[[], object]) -> None:
         """Do not call back."""
         self._waiting.pop(callback, None)

@@ -67,7 +67,7 @@ def test_a_stream_may_end_with_an_error() -> None:
 
 
 def test_who_is_hung_up_on_is_told() -> None:
-    """At once, also where there is a limit, in the middle of a stream, and in the middle of an answer."""
+    """At once, with a limit too, in the middle of a stream, and in that of an answer."""
     with other() as it:
         it.says(hangs_up=True)
         with pytest.raises(NotRunning, match="hung up"):
