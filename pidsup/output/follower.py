@@ -178,7 +178,7 @@ class Follower:
         self._fresh = dict.fromkeys(self._cursors)  # those with something to read, perhaps
         for cursor in self._cursors:
             if follow:
-                cursor.ring.follow(cursor)
+                cursor.ring.follow(cursor, among=len(self._cursors))
             else:
                 cursor.until = cursor.ring.end
 
@@ -267,7 +267,7 @@ class Follower:
             if self._stream in (None, NAMES[ring.stream]):
                 cursor = _Cursor(slot, ring, len(self._cursors), self._more)
                 self._cursors.append(cursor)
-                ring.follow(cursor)
+                ring.follow(cursor, among=len(self._cursors))
                 self._more(cursor)
 
     def when_more(self, callback: Callable[[], object]) -> None:

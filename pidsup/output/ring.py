@@ -22,7 +22,8 @@ _HEAD = Struct("<IQdQB")  # length of the whole, seq, at, serial, flags
 _TAIL = Struct("<I")  # the length again
 _EXTRA = _HEAD.size + _TAIL.size
 _MOST = 1 << 12  # data of one record: readers take them one by one
-_FOLLOWED = 1 << 20  # while somebody reads along, so that bursts are not lost
+_FOLLOWED = 1 << 20  # while somebody reads along, so that bursts are not lost ...
+_FOLLOWED_IN_ALL = 1 << 24  # ... of a few; all the slots of a large machine keep little more
 
 next_seq = count(1).__next__  # of all rings: by it they can be merged
 
@@ -132,10 +133,10 @@ class Ring:
 
     # --- reading
 
-    def follow(self, reader: Reader) -> None:
-        """Tell *reader* what comes, and keep more for it."""
+    def follow(self, reader: Reader, *, among: int = 1) -> None:
+        """Tell *reader* what comes, and keep more for it: less, if it reads *among* many."""
         self._readers = (*self._readers, reader)
-        self._limit = max(self._usual, _FOLLOWED)
+        self._limit = max(self._limit, min(_FOLLOWED, _FOLLOWED_IN_ALL // among))
 
     def unfollow(self, reader: Reader) -> None:
         """Do no longer."""
