@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pidsup.client import CallFailed
 from pidsup.supervisor.table import read
 from tests.support import descriptors, needs_root, status, wait_until
 from tests.system.daemon import Daemon, is_gone
@@ -339,3 +340,13 @@ def _own_files(pid: int) -> dict[int, str]:
     """Return what it has open, but for what a sanitizer's runtime looks at of itself."""
     found = descriptors(pid)
     return {fd: link for fd, link in found.items() if not link.startswith(f"/proc/{pid}/")}
+
+
+@pytest.mark.parametrize("option", ["singleton", "foreground"])
+def test_what_has_one_worker_at_most_is_not_scaled_beyond(daemon: Start, option: str) -> None:
+    it = daemon(f"[watchers.web]\ncommand = 'sleep 1000'\n{option} = true")
+    with pytest.raises(CallFailed, match="one worker at most"):
+        it.client.call("Scale", selectors=["web"], workers=2)
+    it.client.call("Scale", selectors=["web"], workers=0)
+    it.client.call("Scale", selectors=["web"], workers=1)
+    it.await_slots(lambda slots: slots["web:0"]["state"] == "ready")
