@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from pidsup.cli.ctl import changes, detail, events, explain, stats, tree
+from pidsup.cli.ctl import changes, detail, events, explain, logs, stats, tree
 from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import Complaint
 from pidsup.cli.ctl.logs import Writer
 from pidsup.cli.ctl.terminal import Terminal
 from pidsup.cli.ctl.waiting import is_there
+from pidsup.cli.ctl.words import harmless
 from tests.cli import canned
 from tests.cli.canned import (
     COLOURED,
@@ -86,6 +87,35 @@ def test_slots_have_colours_of_their_own(capfdbinary: Any) -> None:
     first, second = out.splitlines()
     assert first.startswith(b"\x1b[3")
     assert first[:5] != second[:5]
+
+
+EVIL = "a\tb\x1b[31mred\x1b]0;title\x07\r\x1b[2J\x9b5n"
+
+
+@pytest.mark.parametrize(
+    ("colours", "text"),
+    [
+        (True, "a\tb\x1b[31mred\\x1b]0;title\\x07\\r\\x1b[2J\\x9b5n\x1b[m"),
+        (False, "a\tbred\\x1b]0;title\\x07\\r\\x1b[2J\\x9b5n"),
+    ],
+)
+def test_a_worker_does_not_steer_the_terminal_of_who_looks(colours: bool, text: str) -> None:
+    """Only colours pass, where they are wanted, and end with the line."""
+    assert harmless(EVIL, colours=colours) == text
+    last = canned.exit_(last_lines=["boom"])
+    answer = status(watcher("web", down("web:1", last_exit=last), workers=3))
+    terminal = COLOURED if colours else NARROW
+    shown = detail.of_one(answer, Answering(EVIL), terminal, RELATIVE)  # type: ignore[arg-type]
+    assert shown[-1].endswith(f" {text}")
+
+
+def test_bytes_that_are_no_text_are_shown_on_a_terminal_and_passed_to_a_pipe(
+    capfdbinary: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    binary = line(None, base64=base64.b64encode(b"\xff\x00\x1b[2J").decode())
+    assert written(capfdbinary, binary) == b"web:0 | \xff\x00\x1b[2J\n"
+    monkeypatch.setattr(logs, "standard_output", lambda _: NARROW)
+    assert written(capfdbinary, binary) == rb"web:0 | \xff\x00\x1b[2J" + b"\n"
 
 
 def test_what_was_left_out_is_said(capfd: pytest.CaptureFixture[str]) -> None:
@@ -218,9 +248,12 @@ def test_stats_are_a_table_with_totals() -> None:
 class Answering:
     """Answers Logs."""
 
+    def __init__(self, text: str = "boom") -> None:
+        self._text = text
+
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         assert (method, parameters["selectors"]) == ("Logs", ["web:1"])
-        return {"lines": [line("boom", "web:1", stream="stderr")], "missed": 0}
+        return {"lines": [line(self._text, "web:1", stream="stderr")], "missed": 0}
 
 
 def test_one_slot_is_shown_in_detail_with_its_last_output() -> None:

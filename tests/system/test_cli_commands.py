@@ -296,6 +296,7 @@ def test_several_supervisors_must_be_told_apart(daemon: Start, tmp_path: Path) -
 
 @needs_root
 def test_root_finds_the_supervisor_of_a_user(daemon: Start, tmp_path: Path) -> None:
+    """And does not run what that one makes up: its environments can name code."""
     as_other = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"]
     runs = subprocess.run([*as_other, sys.executable, "-c", "import pidsup.kernel"], check=False)
     if runs.returncode:
@@ -312,9 +313,12 @@ def test_root_finds_the_supervisor_of_a_user(daemon: Start, tmp_path: Path) -> N
     )
     it.await_slots(lambda slots: slots["web:0"]["state"] == "ready")
     done = run("pidsupctl", "-n", it.name, "status")
+    refused = run("pidsupctl", "-n", it.name, "run", "web", "id")
     it.end()
     runtime.rmdir()
     assert (done.returncode, done.stdout.split()[0]) == (0, "web")
+    assert (refused.returncode, refused.stdout) == (4, "")
+    assert "the supervisor is uid 54321's" in refused.stderr
 
 
 # --- doctor

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pidsup.cli.ctl.arguments import Given, options_of
 from pidsup.cli.ctl.commands import COMMANDS, GLOBAL, Argument, Command, Option, find
 from pidsup.cli.ctl.leading import split
+from pidsup.cli.ctl.words import clean
 
 TYPE_CHECKING = False  # importing `typing` would cost each pidsupctl 2 ms
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def complete(words: Sequence[str]) -> int:
         if word.startswith(":"):
             print(word)
         elif word.startswith(current):
-            print(_formatted(shell, word, meaning, cut))
+            print(_formatted(shell, word, clean(meaning), cut))
     return 0
 
 

@@ -34,6 +34,7 @@ def _on(given: Given) -> int:
     from pidsup.cli.ctl.ssh import command
 
     words = [*command(given.host, given.name, given.socket)[:-1], "doctor", f"-o{given.output}"]
+    words += ["--quiet"] if given.quiet else []
     return subprocess.run(words, check=False).returncode  # noqa: S603  the user's own ssh
 
 

@@ -86,7 +86,7 @@ def of_one(answer: Message) -> Iterator[Finding]:
         yield warning(
             "output",
             f"{size(dropped)} had to be dropped, by {_listed(slots, 'dropped_bytes')}",
-            'faster disks, less output, or when_full = "block"',
+            'faster disks, less output, or log_policy = "block"',
         )
     else:
         yield ok("output", "nothing was dropped")

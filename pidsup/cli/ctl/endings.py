@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pidsup.cli.ctl.words import clean
 from pidsup.control.protocol import Message
 from pidsup.errors import PidsupError
 
@@ -58,7 +59,7 @@ def worded(name: str, parameters: Message) -> str:
 def _left(change: Message) -> str:
     """List the tasks that are not done."""
     tasks = [task for task in change["tasks"] if task["state"] != "done"]
-    lines = [f"\n  {t['slot']}: {t['reason'] or t['state']}" for t in tasks[:10]]
+    lines = [f"\n  {t['slot']}: {clean(t['reason']) or t['state']}" for t in tasks[:10]]
     if len(tasks) > 10:
         lines.append(f"\n  and {len(tasks) - 10} more")
     return ":" + "".join(lines) if lines else ""

@@ -13,7 +13,7 @@ from pidsup.cli.ctl.endings import NOT_RUNNING, OK, Complaint
 from pidsup.cli.ctl.reader import end_with_reader
 from pidsup.cli.ctl.terminal import Terminal, standard_output
 from pidsup.cli.ctl.values import ALL
-from pidsup.cli.ctl.words import Times, size
+from pidsup.cli.ctl.words import Times, harmless, size
 from pidsup.client import Client, NotRunning
 from pidsup.control.protocol import Message
 
@@ -133,7 +133,7 @@ class Writer:
             text = b"\n" if self._unfinished else b""
             stamp = f"{self._times.clock(line['at'])} " if self._timed else ""
             text += stamp.encode() + prefix(line["slot"], self._names, self._terminal)
-        text += content(line)
+        text += content(line) if self._terminal.columns is None else shown(line, self._terminal)
         self._unfinished = whose if line["partial"] else None
         return text if line["partial"] else text + b"\n"
 
@@ -158,6 +158,12 @@ def prefix(slot: str, columns: int, terminal: Terminal) -> bytes:
     return f"{terminal.paint(colour, slot.ljust(columns) + ' |')} ".encode()
 
 
+def shown(line: Message, terminal: Terminal) -> bytes:
+    """Return what type Line holds, so that it does no more to a terminal than to be seen."""
+    text = content(line).decode(errors="backslashreplace")
+    return harmless(text, colours=terminal.colour).encode()
+
+
 def prefixed(line: Message, terminal: Terminal) -> bytes:
-    """Return a line with its prefix, without its newline."""
-    return prefix(line["slot"], 0, terminal) + content(line)
+    """Return a line for people with its prefix, without its newline."""
+    return prefix(line["slot"], 0, terminal) + shown(line, terminal)

@@ -10,6 +10,7 @@ from typing import Any
 
 from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import NO_RIGHTS, Complaint
+from pidsup.cli.ctl.reach import whose
 from pidsup.cli.ctl.status import PATIENCE_S
 from pidsup.client import Client
 from pidsup.control.protocol import Message
@@ -23,6 +24,7 @@ def run(given: Given, client: Client) -> int:
     """Start it as our child, wait, and pass its exit code on."""
     if given.host:
         raise Complaint("run works on this machine only: log in there, and run it")
+    _check_trust(client)
     spec = client.call("Spec", within_s=PATIENCE_S, name=given.watcher)
     client.close()
     environment = {**spec["environment"], **_terminal(), **dict(given.env or ())}
@@ -34,6 +36,17 @@ def run(given: Given, client: Client) -> int:
         code = _NOT_FOUND if missing else _NOT_RUNNABLE
         raise Complaint(f"cannot start {command[0]!r}: {error}", code) from error
     return _wait(born.pidfd)
+
+
+def _check_trust(client: Client) -> None:
+    """Run only what root or we ourselves say: an environment can name code, as LD_PRELOAD does."""
+    uid = client.peer_uid()
+    if uid not in (0, os.geteuid()):
+        raise Complaint(
+            f"the supervisor is {whose(uid)}'s, who could make you run anything: become that user "
+            "first, by su or sudo",
+            NO_RIGHTS,
+        )
 
 
 def _terminal() -> dict[str, str]:
