@@ -17,6 +17,10 @@ from pidsup.output.lines import MOST_HELD
 from pidsup.output.ring import BEGINS, ENDS, NAMES, Record, Ring
 
 _PER_LINE = 100  # bytes that one counts for, besides its own: objects, JSON
+# Kept in a ring while somebody reads along, so that bursts are not lost; and in all rings
+# that one reads: a thousand slots must not take a gigabyte.
+_FOLLOWED = 1 << 20
+_FOLLOWED_IN_ALL = 1 << 25
 _LONGEST_TEXT = 1000  # bytes of a line for people
 
 
@@ -181,6 +185,10 @@ class Follower:
                 cursor.ring.follow(cursor, among=len(self._cursors))
             else:
                 cursor.until = cursor.ring.end
+
+    def _share(self) -> int:
+        """Return how many bytes each ring may keep for us."""
+        return min(_FOLLOWED, _FOLLOWED_IN_ALL // len(self._cursors))
 
     def _wants(self, record: Record) -> bool:
         return self._since is None or record.at >= self._since
