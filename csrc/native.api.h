@@ -109,7 +109,7 @@ struct pidsup_plan {
         size_t n_fds;     /* at most 1024; nothing else survives the exec */
         int cgroup;       /* directory of a cgroup v2 to be born in, or -1 */
         int new_session;
-        int foreground; /* lead a group; the foreground one if 0 is our terminal, tty_ioctl(4) */
+        int foreground; /* lead a group, which gets the terminal if 0 is it and we have it */
         int mask;       /* umask, or -1 */
         int set_nice;
         int nice;
