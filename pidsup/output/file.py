@@ -28,6 +28,10 @@ _FLAGS = (
 class LogFile:
     """One path.  Owns the descriptor behind it."""
 
+    #: Held while rotated files change their names.  One for all: a path that is opened anew
+    #: while its last output is still being written, or compressed, has two of these.
+    names = allocate_lock()
+
     def __init__(
         self,
         path: str,
@@ -40,7 +44,6 @@ class LogFile:
         """Open nothing yet; *rotated* hears of each rotation, or why there was none."""
         self.path = path
         self.keep = keep
-        self.names = allocate_lock()  #: held while rotated files change their names
         self.taken = 0  #: bytes written, of those that write() was given
         self._max_bytes = max_bytes
         self._max_age_s = max_age_s

@@ -9,6 +9,7 @@ import resource
 import signal
 import time
 from pathlib import Path
+from threading import Thread
 
 import pytest
 
@@ -18,7 +19,7 @@ from pidsup.output.compressor import Compressor
 from pidsup.output.file import LogFile
 from pidsup.output.rotation import shift
 from tests.output.box import Box
-from tests.support import needs_root, sh, wait_until
+from tests.support import LIMIT_S, needs_root, sh, wait_until
 
 NOBODY = 65534
 
@@ -162,6 +163,21 @@ def test_a_rotation_that_fails_is_told_and_the_file_grows(tmp_path: Path) -> Non
     assert path.read_bytes() == b"".join(b"line %d\n" % n for n in range(10))
     assert len(told) == 1
     assert isinstance(told[0], OSError)
+
+
+def test_while_the_compressor_renames_no_file_of_that_path_is_rotated(tmp_path: Path) -> None:
+    """Also if it has been opened anew meanwhile: or a fresh FILE.1 might be removed."""
+    path = tmp_path / "log"
+    old, new = LogFile(str(path), keep=5), LogFile(str(path), max_bytes=10, keep=5)
+    new.write([b"one line\n"])
+    thread = Thread(target=new.write, args=([b"another\n"],))
+    with old.names:
+        thread.start()
+        thread.join(0.05)
+        assert rotated(path) == []
+    thread.join(LIMIT_S)
+    assert rotated(path) == [".1"]
+    new.close()
 
 
 # --- compression
