@@ -238,7 +238,8 @@ class World:
         watcher = self.supervisor.watchers[name]
         demand(watcher.spec.critical, f"{name} is not critical")
         if watcher.spec.on_give_up is GiveUpAction.STOP and not watcher.running:
-            demand(isinstance(code, int) and code > 0, f"{name} was given up, its code is {code}")
+            assert isinstance(code, int)
+            demand(code > 0, f"{name} was given up, its code is {code}")
             self._expected_code = code
             return
         wanted = [slot for slot in watcher.slots.values() if watcher.wants(slot)]
