@@ -30,8 +30,10 @@ if TYPE_CHECKING:
 
 def main() -> int:
     """Run the program and return its exit code."""
-    if sys.stdout is None:  # it was closed
-        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  for as long as we live
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # it was closed
+            nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  for as long as we live
+            setattr(sys, name, nowhere)
     try:
         if sys.argv[1:2] == ["_complete"]:
             from pidsup.cli.ctl.completion import complete

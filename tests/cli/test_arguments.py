@@ -12,6 +12,7 @@ import pytest
 
 from pidsup.cli.ctl.arguments import parse, parse_quickly
 from pidsup.cli.ctl.commands import COMMANDS, find
+from pidsup.cli.ctl.endings import Complaint
 from pidsup.cli.ctl.usage import parse_slowly
 from pidsup.cli.ctl.values import ALL
 
@@ -91,6 +92,14 @@ def test_the_name_comes_from_the_environment_unless_given(monkeypatch: pytest.Mo
     monkeypatch.setenv("PIDSUP_NAME", "cart")
     assert parse(["status"]).name == "cart"
     assert parse(["-n", "shop", "status"]).name == "shop"
+
+
+@pytest.mark.parametrize("option", ["--host", "--name", "--socket"])
+def test_an_empty_variable_does_not_mean_another_supervisor(option: str) -> None:
+    """`-H "$HOST" stop '*'` must not stop what runs here."""
+    with pytest.raises(Complaint, match=f"{option} must not be empty") as caught:
+        parse([option, "", "stop", "*"])
+    assert caught.value.code == 2
 
 
 def test_everything_behind_the_watcher_of_run_is_the_command(

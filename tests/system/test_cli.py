@@ -120,6 +120,25 @@ def test_no_wait_answers_with_the_change_under_way(daemon: Start) -> None:
     it.await_slots(lambda slots: slots["slow:0"]["state"] == "stopped")
 
 
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&-", "<&- >&- 2>&-"])
+def test_what_is_closed_is_not_written_to_instead(closed: str) -> None:
+    """A complaint is no output; the exit code says it all the same."""
+    done = subprocess.run(
+        ["sh", "-c", f'"$0" -n no-such-supervisor status {closed}', BIN / "pidsupctl"],
+        capture_output=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+    assert (done.returncode, done.stdout) == (7, b"")
+    assert bool(done.stderr) is ("2>&-" not in closed)
+
+
+def test_a_program_that_is_none_cannot_replace_ssh() -> None:
+    done = run("pidsupctl", "-H", "host", "status", PIDSUP_SSH="ssh -i 'key")
+    assert done.returncode == 2
+    assert done.stderr.startswith('pidsupctl: PIDSUP_SSH, "ssh -i \'key", is no command')
+
+
 def test_the_name_may_come_from_the_environment(daemon: Start) -> None:
     it = daemon("watchers.web.command = 'sleep 1000'")
     it.await_slots(lambda slots: slots["web:0"]["state"] == "ready")

@@ -10,6 +10,7 @@ import os
 from collections.abc import Sequence
 
 from pidsup.cli.ctl.commands import GLOBAL, Argument, Command, Option, find
+from pidsup.cli.ctl.endings import USAGE, Complaint
 from pidsup.cli.ctl.leading import split
 
 TYPE_CHECKING = False  # importing `typing` would cost each pidsupctl 2 ms
@@ -47,6 +48,9 @@ def parse(words: Sequence[str]) -> Given:
         from pidsup.cli.ctl.usage import parse_slowly
 
         given = parse_slowly(words)
+    for place in ("host", "name", "socket"):
+        if getattr(given, place) == "":  # of a variable that is not set: it must not mean another
+            raise Complaint(f"--{place} must not be empty", USAGE)
     given.name = given.name or os.environ.get("PIDSUP_NAME") or None
     return given
 

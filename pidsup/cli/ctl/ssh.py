@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from typing import IO
 
-from pidsup.cli.ctl.endings import NOT_RUNNING, Complaint
+from pidsup.cli.ctl.endings import NOT_RUNNING, USAGE, Complaint
 from pidsup.client import Client, NotAnswering, NotRunning
 from pidsup.control.protocol import Message
 
@@ -99,8 +99,11 @@ class RemoteClient(Client):
 
 def command(host: str, name: str | None, path: str | None) -> list[str]:
     """Return what connects to the supervisor at *host*, "user@host:port"."""
-    own = os.environ.get("PIDSUP_SSH")
-    words = shlex.split(own) if own else ["ssh", "-o", "ConnectTimeout=15"]
+    own = os.environ.get("PIDSUP_SSH", "")
+    try:
+        words = shlex.split(own) or ["ssh", "-o", "ConnectTimeout=15"]
+    except ValueError as error:
+        raise Complaint(f"PIDSUP_SSH, {own!r}, is no command: {error}", USAGE) from error
     place, port = split(host)
     words += ["-T", *(["-p", port] if port else []), "--", place, "pidsupctl"]
     if name:
@@ -121,5 +124,5 @@ def split(host: str) -> tuple[str, str]:
     else:
         port = ""
     if not place:
-        raise Complaint(f"{host!r} must be [USER@]HOST[:PORT]", 2)
+        raise Complaint(f"{host!r} must be [USER@]HOST[:PORT]", USAGE)
     return user + at + place, port
