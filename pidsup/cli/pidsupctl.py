@@ -97,7 +97,10 @@ def _refused(given: Given, error: CallFailed) -> int:
 
 
 def _complain(text: str, code: int) -> int:
-    print(f"pidsupctl: {text}", file=sys.stderr)
+    from pidsup.cli.ctl.words import clean
+
+    shown = "\n".join(map(clean, text.split("\n")))  # it may be of another machine
+    print(f"pidsupctl: {shown}", file=sys.stderr)
     return code
 
 

@@ -83,7 +83,9 @@ def of_others() -> Iterator[tuple[str, str, int]]:
 
 
 def _within(directory: str, uid: int) -> Iterator[tuple[str, str, int]]:
-    for name in _listed(directory):
+    from pidsup.config.kinds import is_name
+
+    for name in filter(is_name, _listed(directory)):  # others can make any
         path = f"{directory}/{name}/{SOCKET}"
         try:
             if os.lstat(directory).st_uid == uid and os.path.exists(path):
