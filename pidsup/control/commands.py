@@ -11,6 +11,7 @@ from pidsup.errors import Invalid
 from pidsup.process.child import Whom
 from pidsup.supervisor.changes import Change
 from pidsup.supervisor.facts import change_facts
+from pidsup.supervisor.steering import Steering
 from pidsup.supervisor.supervisor import Supervisor
 
 Answer = Message | Stream
@@ -22,23 +23,24 @@ class Commands:
     def __init__(self, supervisor: Supervisor) -> None:
         """Steer this one."""
         self._supervisor = supervisor
+        self._do = Steering(supervisor)
 
     def start(self, request: Request) -> Answer:
         """Do Start."""
         selectors, patience = request.given.strings("selectors"), request.given.patience()
-        change = self._supervisor.start(selectors, request.caller.actor())
+        change = self._do.start(selectors, request.caller.actor())
         return self._answer(request, change, patience)
 
     def stop(self, request: Request) -> Answer:
         """Do Stop."""
         selectors, patience = request.given.strings("selectors"), request.given.patience()
-        change = self._supervisor.stop(selectors, request.caller.actor())
+        change = self._do.stop(selectors, request.caller.actor())
         return self._answer(request, change, patience)
 
     def restart(self, request: Request) -> Answer:
         """Do Restart."""
         selectors, patience = request.given.strings("selectors"), request.given.patience()
-        change = self._supervisor.restart(selectors, request.caller.actor())
+        change = self._do.restart(selectors, request.caller.actor())
         return self._answer(request, change, patience)
 
     def scale(self, request: Request) -> Answer:
@@ -50,7 +52,7 @@ class Commands:
         if (workers is None) == (by is None):
             raise Invalid("workers", "give either workers or by")
         actor = request.caller.actor()
-        change = self._supervisor.scale(selectors, actor, workers=workers, by=by or 0)
+        change = self._do.scale(selectors, actor, workers=workers, by=by or 0)
         return self._answer(request, change, patience)
 
     def signal(self, request: Request) -> Answer:
@@ -64,7 +66,7 @@ class Commands:
             raise Invalid("signal", str(why)) from why
         given.done()
         actor = request.caller.actor()
-        change = self._supervisor.signal(selectors, actor, signo, Whom(whom or "main"))
+        change = self._do.signal(selectors, actor, signo, Whom(whom or "main"))
         return self._answer(request, change, (True, None))
 
     def shutdown(self, request: Request) -> Answer:
