@@ -202,6 +202,11 @@ class SlotOutput:
                 found = last_lines(ring, count, self._streams[ring.stream].serial)
         return found
 
+    @property
+    def is_held_up(self) -> bool:
+        """Tell whether its worker has to wait with what it writes, at the moment."""
+        return any(stream.is_held_up for stream in self._streams.values())
+
     # --- what is lost
 
     def _dropped(self, count: int, say: bool) -> None:

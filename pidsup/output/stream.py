@@ -273,6 +273,11 @@ class Stream:
         sink = self._sink
         return sink is not None and not sink.failing and sink.room() <= 0
 
+    @property
+    def is_held_up(self) -> bool:
+        """Tell whether the pipe is not read, as its sink has no room: who writes there waits."""
+        return self._paused and self.pipe.out >= 0
+
     def resume(self) -> None:
         """Go on reading: there is room."""
         if self._paused and self.pipe.out >= 0:

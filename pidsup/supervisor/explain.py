@@ -81,8 +81,7 @@ class _Teller:
         yield from self._sockets()
         slots = self.watcher_itself.slots.values()
         yield from self._changes(list(slots))
-        dropped = sum(slot.output.dropped_bytes for slot in slots if slot.output is not None)
-        yield from _dropped(dropped)
+        yield from self._output(slots)
         hidden = len(self.remarkable()) - _MOST_SLOTS
         if hidden > 0:
             yield f"{hidden} more of its slots are not as they should be; ask for them by name."
@@ -148,7 +147,7 @@ class _Teller:
         if slot.state in (State.READY, State.BACKOFF, State.FAILED):
             yield from self._sockets()
         yield from self._changes([slot])
-        yield from _dropped(0 if slot.output is None else slot.output.dropped_bytes)
+        yield from self._output([slot])
 
     def _slot_wanted(self, slot: Slot) -> str:
         watcher, wishes = self.watcher_itself, self.supervisor.wishes
@@ -225,6 +224,26 @@ class _Teller:
         for change in list(found)[:_MOST_CHANGES]:
             yield f"{_capital(change.because())} is under way{_progress(change)}."
 
+    def _output(self, slots: Iterable[Slot]) -> Iterator[str]:
+        outputs = [slot.output for slot in slots if slot.output is not None]
+        if any(output.is_held_up for output in outputs):
+            yield (
+                "What it writes is not taken at the moment, so that it has to wait: nobody reads "
+                "the supervisor's own output, or the disk is slow. "
+                'log_policy = "drop" would drop it instead.'
+            )
+        dropped = sum(output.dropped_bytes for output in outputs)
+        if dropped and self.spec.output.block:
+            yield (
+                f"{dropped} bytes of output were dropped, as they could not be written: "
+                "the supervisor's log says why."
+            )
+        elif dropped:
+            yield (
+                f"{dropped} bytes of output were dropped: it writes faster than they can be "
+                'taken; log_policy = "block" lets it wait instead.'
+            )
+
     def _by(self, wish: Wish | None) -> str:
         return "" if wish is None else f": {wish.why}, {_ago(self.now - wish.at)} ago"
 
@@ -238,14 +257,6 @@ def _because(reason: str) -> str:
 
 def _progress(change: Change) -> str:
     return f", {len(change.tasks) - change.left} of {len(change.tasks)} done"
-
-
-def _dropped(count: int) -> Iterator[str]:
-    if count:
-        yield (
-            f"{count} bytes of output were dropped: it writes faster than they can be taken, "
-            'or the disk is full; log_policy = "block" lets it wait instead.'
-        )
 
 
 def _count(number: int, what: str) -> str:

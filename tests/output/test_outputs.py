@@ -253,12 +253,13 @@ def test_a_console_that_nobody_reads_lets_the_worker_wait(box: Box) -> None:
     """And nothing is lost when somebody does."""
     slot = box.slot(stdout="console")
     process = box.start(slot, sh("seq 1 300000"))
-    box.until(lambda: slot._streams[0]._paused, "the pipe is no longer read")
+    box.until(lambda: slot.is_held_up, "the pipe is no longer read")
     assert process.poll() is None
     seen = Collected(box)
     box.until(lambda: seen.ends_with(b"| 300000\n"))
     box.until(lambda: process.poll() is not None)
     slot.ended()
+    assert not slot.is_held_up
     assert seen.data.splitlines() == [b"web:0 | %d" % n for n in range(1, 300001)]
 
 

@@ -19,7 +19,7 @@ import pytest
 from pidsup.client import CallFailed, Client
 from pidsup.control.protocol import LIMIT, Decoder, Message, call, encode
 from tests.control.interface import answer_is_declared, error_is_declared
-from tests.support import LIMIT_S, needs_root, read_some, wait_until
+from tests.support import LIMIT_S, needs_root, python, read_some, wait_until
 from tests.system.daemon import Daemon, elapsed
 
 Start = Callable[..., Daemon]
@@ -264,6 +264,29 @@ def test_explain_says_who_is_waited_for(daemon: Start) -> None:
     assert "db is still to be started, it is waiting: pidsupctl explain db" in text
     assert "Restart (change 1) by uid" in text
     assert "is under way, 0 of 1 done" in text
+
+
+NOBODY_READS = """
+import os, sys
+out, into = os.pipe()
+os.set_inheritable(out, True)
+os.dup2(into, 1)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
+
+def test_explain_says_whose_output_nobody_takes(daemon: Start) -> None:
+    """It waits, and looks as ready as any: somebody has to say why nothing comes of it."""
+    it = daemon(
+        "watchers.chatty = { command = 'yes', stderr = 'null' }", prefix=python(NOBODY_READS)
+    )
+
+    def why() -> str:
+        [one] = it.client.call("Explain", selectors=["chatty:0"])["explanations"]
+        return "\n".join(one["why"])
+
+    wait_until(lambda: "What it writes is not taken at the moment" in why(), "said")
+    assert it.client.call("Restart", selectors=["chatty"])["change"]["state"] == "done"
 
 
 # --- output
