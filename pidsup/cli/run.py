@@ -38,8 +38,11 @@ def run(arguments: Sequence[str]) -> int:
     code = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
     if data is None:
         return OK
+    if code < 0:  # out of memory, say
+        sys.stderr.write(f"pidsup: reading the configuration was killed by signal {-code}\n")
+        return FAILURE
     if code or not data:  # it has said why, or has printed the help
-        return code if code >= 0 else FAILURE
+        return code
     return daemon.serve(data)
 
 

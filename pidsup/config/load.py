@@ -42,13 +42,13 @@ def parse(document: str, *, file: str, default_name: str) -> dict[str, Value]:
 def read(path: Path) -> Reading:
     """Read the file and its drop-ins: of shop.toml, shop.d/*.toml in lexical order.
 
-    "-" is standard input, which has none, and no name either.
+    "-" is standard input, which has none; its supervisor is called pidsup.
     """
     document = Document()
     findings = Findings(document)
     if str(path) == "-":
         _add(document, lambda _: sys.stdin.read(), "standard input", findings)
-        return _reading(document, findings, "", Path.cwd())
+        return _reading(document, findings, "pidsup", Path.cwd())
     for file in (path, *_drop_ins(path, findings)):
         _add(document, _read, str(file), findings)
     return _reading(document, findings, path.stem, path.absolute().parent)
@@ -94,5 +94,5 @@ def _drop_ins(path: Path, findings: Findings) -> list[Path]:
 
 
 def _read(file: str) -> str:
-    with open(file, encoding="utf-8", newline="") as opened:
+    with open(file, encoding="utf-8-sig", newline="") as opened:  # Windows editors begin with a BOM
         return opened.read()

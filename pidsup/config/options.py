@@ -523,7 +523,10 @@ _OUTPUT = {
     ),
     "log_queue": Option(SIZE, "1M", "How much may wait to be written."),
     "log_memory": Option(
-        SIZE, "32K", "How much of its last output is kept per slot, for `pidsupctl logs`."
+        SIZE,
+        "32K",
+        "How much of its last output is kept per slot, for `pidsupctl logs`; "
+        "half of it for standard error, unless that goes where standard output does.",
     ),
 }
 

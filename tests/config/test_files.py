@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -194,3 +195,17 @@ def test_a_path_that_a_variable_makes_absolute_stays(
     values = watcher(folder)
     assert values["stdout"] == "{env.LOGS}/a"
     assert values["working_directory"] == f"{folder}/{{watcher}}"
+
+
+def test_a_byte_order_mark_is_no_part_of_the_document(tmp_path: Path) -> None:
+    """Editors on Windows begin with one."""
+    file = tmp_path / "shop.toml"
+    file.write_bytes(b"\xef\xbb\xbfwatchers.a.command = 'a'\n")
+    assert load(file)["name"] == "shop"
+
+
+def test_the_supervisor_of_standard_input_is_called_pidsup(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO("watchers.a.command = 'a'"))
+    assert load(Path("-"))["name"] == "pidsup"

@@ -76,7 +76,7 @@ def test_what_was_missing_is_used_once_it_is_there(daemon: Start, tmp_path: Path
 
 
 def test_without_descriptors_starts_fail_clearly_and_clients_are_served(daemon: Start) -> None:
-    """Each worker needs one; the rest of the supervisor goes on."""
+    """Each worker needs five; the rest of the supervisor goes on."""
     it = daemon(
         """
         [watchers.many]
@@ -85,7 +85,7 @@ def test_without_descriptors_starts_fail_clearly_and_clients_are_served(daemon: 
         restart_delay = "50ms"
         start_limit_interval = 0
         """,
-        prefix=["prlimit", "--nofile=40:40"],
+        prefix=["prlimit", "--nofile=60:60"],
     )
     it.await_slots(lambda s: any(x["state"] == "backoff" for x in s.values()))
     with_reason = [s["reason"] for s in it.slots().values() if s["state"] == "backoff"]
@@ -379,3 +379,18 @@ def test_a_term_at_any_moment_ends_it_and_all_its_workers(
 @pytest.mark.long
 def test_two_hundred_terms_at_random_moments(daemon: Start, rng: random.Random) -> None:
     terms_at_random(daemon, rng, 200)
+
+
+def test_a_reader_of_the_configuration_that_is_killed_is_named(tmp_path: Path) -> None:
+    """As when memory runs out; a FIFO holds it up until then."""
+    fifo = tmp_path / "fifo.toml"
+    os.mkfifo(fifo)
+    process = subprocess.Popen(
+        [Path(sys.executable).parent / "pidsup", "run", "-c", fifo], stderr=subprocess.PIPE
+    )
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+    wait_until(children.read_text, "a reader")
+    os.kill(int(children.read_text()), signal.SIGKILL)
+    complaint = process.communicate(timeout=LIMIT_S)[1].decode()
+    assert process.returncode == 1
+    assert complaint == "pidsup: reading the configuration was killed by signal 9\n"
