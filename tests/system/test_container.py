@@ -22,7 +22,10 @@ _PIDSUP = str(Path(sys.executable).parent / "pidsup")
 _CTL = str(Path(sys.executable).parent / "pidsupctl")
 _CONTAINER = ("unshare", "--fork", "--kill-child", "--pid", "--mount", "--mount-proc", "--")
 _READ_ONLY = """
-for place in /run /tmp /var/tmp /dev/shm; do mount -t tmpfs -o ro none $place; done
+for place in /run /tmp /var/tmp /dev/shm; do
+    mount --bind $place $place
+    mount -o remount,bind,ro $place
+done
 mount -o remount,bind,ro /
 cd /
 exec "$@"
