@@ -6,6 +6,7 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
+from pidsup.linux.spawn import EVERY_CAPABILITY
 from pidsup.policy.lifecycle import State
 from pidsup.process.exit import ExitReport
 from pidsup.supervisor.changes import Change, Summary
@@ -14,6 +15,8 @@ from pidsup.watcher.sockets import Listeners
 from pidsup.watcher.watcher import Watcher
 
 Facts = dict[str, Any]
+
+_OF_SOCKETS = ("LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID")
 
 
 def watcher_facts(watcher: Watcher, slots: list[Slot] | None, now: float) -> Facts:
@@ -36,11 +39,11 @@ def watcher_facts(watcher: Watcher, slots: list[Slot] | None, now: float) -> Fac
 def spec_facts(watcher: Watcher, index: int) -> Facts:
     """Return what Spec answers; what the worker would inherit of the supervisor is filled in."""
     made = watcher.recipe(index)
-    protocol = [name for name in made["environment"] if name.startswith("LISTEN_")]
+    bounding = made["bounding"]
     return {
         "slot": f"{watcher.spec.name}:{index}",
         "command": made["command"],
-        "environment": {k: v for k, v in made["environment"].items() if k not in protocol},
+        "environment": {k: v for k, v in made["environment"].items() if k not in _OF_SOCKETS},
         "working_directory": made["cwd"] or os.getcwd(),
         "uid": os.geteuid() if made["uid"] is None else made["uid"],
         "gid": os.getegid() if made["gid"] is None else made["gid"],
@@ -51,6 +54,8 @@ def spec_facts(watcher: Watcher, index: int) -> Facts:
             {"resource": which, "soft": soft, "hard": hard} for which, soft, hard in made["rlimits"]
         ],
         "no_new_privs": made["no_new_privs"],
+        "bounding": None if bounding == EVERY_CAPABILITY else bounding,
+        "ambient": made["ambient"],
     }
 
 

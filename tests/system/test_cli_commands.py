@@ -270,6 +270,24 @@ def test_run_becomes_the_user_of_the_worker(daemon: Start) -> None:
     assert it.ctl("run", "web", "id", "-un").stdout == "nobody\n"
 
 
+@needs_root
+def test_run_can_do_no_more_than_the_worker(daemon: Start) -> None:
+    """Nor less: it has the same capabilities."""
+    it = daemon("""
+        [watchers.web]
+        command = "sleep 1000"
+        user = "nobody"
+        capability_bounding_set = ["CAP_NET_BIND_SERVICE"]
+        ambient_capabilities = ["CAP_NET_BIND_SERVICE"]
+        environment = { LISTEN_ADDRESS = "::1" }
+        """)
+    worker = Path(f"/proc/{it.pids()['web:0']}/status").read_text()
+    ours = it.ctl("run", "web", "cat", "/proc/self/status").stdout
+    of_both = [[line for line in text.splitlines() if "Cap" in line] for text in (worker, ours)]
+    assert of_both[0] == of_both[1]
+    assert it.ctl("run", "web", "printenv", "LISTEN_ADDRESS").stdout == "::1\n"
+
+
 def test_run_passes_signals_on(daemon: Start, follow: Follow) -> None:
     it = daemon("watchers.web.command = 'sleep 1000'")
     script = "trap 'exit 5' TERM; echo on; while :; do sleep 0.02; done"

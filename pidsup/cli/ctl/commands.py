@@ -241,8 +241,9 @@ _ALL = (
             *_TIMES,
         ),
         more="""The supervisor keeps the last lines of each slot.  plain prints what was written,
-        byte for byte; prefixed, the default, puts the name of the slot before each line; json
-        prints an object per line.  What had to be left out is said on standard error.""",
+        byte for byte; prefixed, the default, puts the name of the slot before each line, and on a
+        terminal shows what would steer that, but for colours; json prints an object per line.
+        What had to be left out is said on standard error.""",
         outputs=("prefixed", "plain", "json"),
         examples=(
             ("pidsupctl logs -f web", "watch a watcher"),
@@ -356,9 +357,9 @@ _ALL = (
         ),
         (Option("-e --env", "set a variable; may be repeated", "NAME=VALUE", "variable"),),
         more="""In the foreground, on your terminal, as a child of pidsupctl: with the watcher's
-        user, groups, directory, umask, limits and environment, but without its sockets.  The
-        supervisor does not watch it.  Needs the right to everything, as environments may hold
-        secrets.  Exit code: the command's; 126 and 127 as in a shell.""",
+        user, groups, capabilities, directory, umask, nice, limits and environment, but without
+        its sockets.  The supervisor does not watch it; it must be root's, or your own.  Needs the
+        right to everything, as environments may hold secrets.  Exit code: the command's; 126 and 127 as in a shell.""",
         examples=(
             ("pidsupctl run web python3 manage.py migrate", ""),
             ("pidsupctl run web", "a shell"),

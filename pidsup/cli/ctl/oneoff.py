@@ -66,6 +66,9 @@ def _attributes(spec: Message) -> dict[str, Any]:
     }
     if os.geteuid() == 0:
         attributes.update(uid=spec["uid"], gid=spec["gid"], groups=spec["groups"])
+        attributes.update(ambient=spec.get("ambient", 0))
+        if spec.get("bounding") is not None:
+            attributes.update(bounding=spec["bounding"])
     elif os.geteuid() != spec["uid"]:
         raise Complaint(
             f"cannot become user {spec['uid']}: run pidsupctl as root, or as that user", NO_RIGHTS
