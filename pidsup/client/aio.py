@@ -19,7 +19,8 @@ _READ_BYTES = 1 << 18
 class AsyncClient:
     """A connection to one supervisor.  Owns it.
 
-    One call at a time: the next waits until the answers of the last have been read.
+    One call at a time: the next waits until the answers of the last have been read.  One
+    that is cancelled before leaves a connection that is of no more use: NotRunning.
     """
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -28,6 +29,7 @@ class AsyncClient:
         self._writer = writer
         self._decoder = Decoder(_NO_LIMIT)
         self._turn = asyncio.Lock()
+        self._unanswered = False  # a call was given up: its answers may still come
 
     @classmethod
     async def connect(cls, name: str | None = None) -> Self:
@@ -48,7 +50,9 @@ class AsyncClient:
         """
         async with self._turn:
             await self._send(call(method, parameters))
-            return answered(await self._receive())
+            answer = await self._receive()
+            self._unanswered = False
+            return answered(answer)
 
     async def stream(self, method: str, **parameters: object) -> AsyncGenerator[Message, None]:
         """Call a method with "more", and yield the parameters of each answer, as they come.
@@ -58,18 +62,26 @@ class AsyncClient:
         """
         async with self._turn:
             await self._send(call(method, parameters, more=True))
-            more = True
-            while more:
+            while self._unanswered:
                 answer = await self._receive()
-                more = answer.get("continues") is True
+                self._unanswered = answer.get("continues") is True
                 yield answered(answer)
 
     async def _send(self, message: Message) -> None:
+        """Begin a call, unless it would get the answers of another."""
+        if self._unanswered:
+            raise NotRunning("an earlier call was given up on this connection: make a new one")
+        self._unanswered = True
         try:
             self._writer.write(encode(message))
             await self._writer.drain()
         except ConnectionError as error:
-            raise NotRunning("the supervisor has hung up") from error
+            raise self._hung_up() from error
+
+    def _hung_up(self) -> NotRunning:
+        """Expect nothing more."""
+        self._unanswered = False
+        return NotRunning("the supervisor has hung up")
 
     async def _receive(self) -> Message:
         while (message := self._decoder.next()) is None:
@@ -78,7 +90,7 @@ class AsyncClient:
             except ConnectionError:
                 data = b""
             if not data:
-                raise NotRunning("the supervisor has hung up")
+                raise self._hung_up()
             self._decoder.feed(data)
         return message
 

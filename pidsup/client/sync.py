@@ -58,6 +58,7 @@ class Client:
         NotRunning when nobody listens, PermissionError without the right.
         """
         self._decoder = Decoder(_NO_LIMIT)
+        self._unanswered = False  # a call was given up: its answers may still come
         self._socket = _connected(to) if isinstance(to, str) else to
 
     @classmethod
@@ -76,9 +77,10 @@ class Client:
         """Call a method of org.pidsup.Supervisor and return its parameters.
 
         CallFailed when it answers with an error; NotRunning when it hangs up;
-        NotAnswering when *within_s* passes.  *when_slow* is called once if there is no
-        answer after 2 seconds.
+        NotAnswering when *within_s* passes, and then the connection is of no more use.
+        *when_slow* is called once if there is no answer after 2 seconds.
         """
+        self._begin()
         try:
             self._socket.sendall(encode(call(method, parameters)))
             if when_slow is not None and not self._answers_within(_SLOW_S):
@@ -86,8 +88,10 @@ class Client:
             if within_s is not None and not self._answers_within(within_s):
                 raise NotAnswering("the supervisor does not answer; is it stopped?")
         except (BrokenPipeError, ConnectionResetError) as error:
-            raise NotRunning("the supervisor has hung up") from error
-        return answered(self._receive())
+            raise self._hung_up() from error
+        answer = self._receive()
+        self._unanswered = False
+        return answered(answer)
 
     def stream(self, method: str, **parameters: object) -> Iterator[Message]:
         """Call a method with "more", and yield the parameters of each answer, as they come.
@@ -96,15 +100,26 @@ class Client:
         use the connection for anything else: it is to be closed.  CallFailed and NotRunning
         as of `call`.
         """
+        self._begin()
         try:
             self._socket.sendall(encode(call(method, parameters, more=True)))
         except (BrokenPipeError, ConnectionResetError) as error:
-            raise NotRunning("the supervisor has hung up") from error
-        more = True
-        while more:
+            raise self._hung_up() from error
+        while self._unanswered:
             answer = self._receive()
-            more = answer.get("continues") is True
+            self._unanswered = answer.get("continues") is True
             yield answered(answer)
+
+    def _hung_up(self) -> NotRunning:
+        """Expect nothing more."""
+        self._unanswered = False
+        return NotRunning("the supervisor has hung up")
+
+    def _begin(self) -> None:
+        """Begin a call, unless it would get the answers of another."""
+        if self._unanswered:
+            raise NotRunning("an earlier call was given up on this connection: make a new one")
+        self._unanswered = True
 
     def _answers_within(self, seconds: float) -> bool:
         """Tell whether an answer begins in time; hanging up is one, which `_receive` words."""
@@ -124,7 +139,7 @@ class Client:
             except ConnectionResetError:
                 data = b""
             if not data:
-                raise NotRunning("the supervisor has hung up")
+                raise self._hung_up()
             self._decoder.feed(data)
         return message
 

@@ -6,9 +6,12 @@ from typing import Any
 
 import pytest
 
+from pidsup.cli.ctl import top
+from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.top import split_keys
 from pidsup.cli.ctl.top_rows import Look, rows, shares
 from pidsup.cli.ctl.top_view import View
+from pidsup.client import NotAnswering
 from tests.cli.canned import (
     COLOURED,
     NARROW,
@@ -180,6 +183,28 @@ def test_trouble_is_said_at_the_bottom_and_the_last_look_stays() -> None:
     lines = shown.screen(80, 24, NARROW)
     assert lines[-1] == shown.trouble
     assert lines[0] == SCREEN[0]
+
+
+def test_a_supervisor_that_was_slow_is_asked_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On another connection: on the old one an answer may still come, to what was asked before."""
+
+    class Slow:
+        closed = False
+
+        def call(self, method: str, **_: object) -> dict[str, Any]:
+            raise NotAnswering("it is stopped")
+
+        def close(self) -> None:
+            self.closed = True
+
+    slow, other = Slow(), Slow()
+    source, view = top._Source(Given(selectors=[]), slow), View()  # type: ignore[arg-type]  # as good as a Client
+    source.look_again(view)
+    assert view.trouble == "it is stopped; trying again"
+    assert slow.closed
+    monkeypatch.setattr(top, "reach", lambda _: other)
+    source.look_again(view)
+    assert other.closed
 
 
 def test_batch_is_all_of_it_with_the_time() -> None:

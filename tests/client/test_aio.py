@@ -51,6 +51,22 @@ def test_several_tasks_may_share_a_connection() -> None:
         assert [it.heard()["parameters"]["n"] for _ in range(5)] == list(range(5))
 
 
+def test_an_answer_that_comes_too_late_is_nobody_elses() -> None:
+    """A call that is cancelled, by a timeout say, leaves its answer to come."""
+    with other() as it:
+
+        async def test(client: AsyncClient) -> None:
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(client.call("Status"), 0.01)
+            it.says(reply({"to": "Status"}))
+            with pytest.raises(NotRunning, match="make a new one"):
+                await client.call("Stats")
+            with pytest.raises(NotRunning, match="make a new one"):
+                await anext(client.stream("Stats"))
+
+        run(it, test)
+
+
 def test_errors_are_raised() -> None:
     with other() as it:
         it.says(error("Denied", {"why": "no"}), hangs_up=True)

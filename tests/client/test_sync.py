@@ -103,6 +103,21 @@ def test_a_supervisor_that_says_nothing_is_not_waited_for() -> None:
         it.client.call("Status", within_s=0.01)
 
 
+def test_an_answer_that_comes_too_late_is_nobody_elses() -> None:
+    """Who gives up a call, or a stream, and calls again, must not get what comes then."""
+    with other() as it:
+        with pytest.raises(NotAnswering):
+            it.client.call("Status", within_s=0.01)
+        it.says(reply({"to": "Status"}))
+        with pytest.raises(NotRunning, match="make a new one"):
+            it.client.call("Stats")
+    with other() as it:
+        it.says(reply({}, continues=True), reply({}))
+        next(it.client.stream("Events"))
+        with pytest.raises(NotRunning, match="make a new one"):
+            it.client.call("Stats")
+
+
 def test_an_answer_without_parameters_has_none() -> None:
     """Systemd's varlink leaves them out where they are empty."""
     with other() as it:

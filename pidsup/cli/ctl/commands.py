@@ -359,7 +359,8 @@ _ALL = (
         more="""In the foreground, on your terminal, as a child of pidsupctl: with the watcher's
         user, groups, capabilities, directory, umask, nice, limits and environment, but without
         its sockets.  The supervisor does not watch it; it must be root's, or your own.  Needs the
-        right to everything, as environments may hold secrets.  Exit code: the command's; 126 and 127 as in a shell.""",
+        right to everything, as environments may hold secrets.  Exit code: the command's; 126
+        and 127 as in a shell.""",
         examples=(
             ("pidsupctl run web python3 manage.py migrate", ""),
             ("pidsupctl run web", "a shell"),

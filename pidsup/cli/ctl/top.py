@@ -97,9 +97,7 @@ class _Source:
         """Ask for the view; what is wrong is said there, and tried again the next time."""
         try:
             view.take(self.look())
-        except NotAnswering as error:
-            view.trouble = str(error)
-        except (NotRunning, Complaint, PermissionError) as error:
+        except (NotAnswering, NotRunning, Complaint, PermissionError) as error:
             view.trouble = f"{error}; trying again"
             if self._client is not None:
                 self._client.close()
