@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from pidsup.cli.ctl import top
+from pidsup.cli.ctl import top as live
 from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.top import split_keys
 from pidsup.cli.ctl.top_rows import Look, rows, shares
@@ -198,11 +198,11 @@ def test_a_supervisor_that_was_slow_is_asked_anew(monkeypatch: pytest.MonkeyPatc
             self.closed = True
 
     slow, other = Slow(), Slow()
-    source, view = top._Source(Given(selectors=[]), slow), View()  # type: ignore[arg-type]  # as good as a Client
+    source, view = live._Source(Given(selectors=[]), slow), View()  # type: ignore[arg-type]  # as good as a Client
     source.look_again(view)
     assert view.trouble == "it is stopped; trying again"
     assert slow.closed
-    monkeypatch.setattr(top, "reach", lambda _: other)
+    monkeypatch.setattr(live, "reach", lambda _: other)
     source.look_again(view)
     assert other.closed
 
