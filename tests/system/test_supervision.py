@@ -260,6 +260,7 @@ def test_with_restart_no_a_worker_completes_or_fails(daemon: Start) -> None:
 
 @pytest.mark.parametrize(("action", "code"), [("exit", 42), ("stop", None), ("stay", None)])
 def test_giving_up_does_what_it_says(daemon: Start, action: str, code: int | None) -> None:
+    exit_code = "" if code is None else f"give_up_exit_code = {code}"
     it = daemon(f"""
         [watchers.flapping]
         command = "false"
@@ -267,7 +268,7 @@ def test_giving_up_does_what_it_says(daemon: Start, action: str, code: int | Non
         restart_delay = "1ms"
         start_limit_burst = 2
         on_give_up = "{action}"
-        give_up_exit_code = 42
+        {exit_code}
         [watchers.other]
         command = "sleep 1000"
         """)
@@ -297,6 +298,7 @@ def test_user_group_environment_and_output(daemon: Start) -> None:
         working_directory = "/"
         environment = { COLOUR = "green" }
         stdout = "null"
+        stderr = "inherit"
         """,
         environment={"NOTIFY_SOCKET": "/run/nope", "LISTEN_FDS": "1", "FRUIT": "plum"},
     )
