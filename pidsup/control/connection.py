@@ -60,6 +60,10 @@ class Connection:
         """Tell whether it would lose nothing by being hung up on: it can go on from a cursor."""
         return self._stream is not None and self._stream.endless
 
+    def does_not_read(self) -> bool:
+        """Tell whether an answer is waiting for it, and not the other way round."""
+        return bool(self._out)
+
     def _actor(self) -> Actor:
         """Return the peer, with the name that its process has now."""
         pid, comm = self._peer.pid, ""

@@ -69,26 +69,27 @@ class Server:
             self._pause(str(problem.strerror))
             return
         accepted.setblocking(False)
-        # The status of a thousand slots in one piece: what is left over waits for a turn.
-        accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
         peer = peer_of(accepted)
         role = self._roles.of(peer)
+        if role:
+            # The status of a thousand slots in one piece: what is left over waits for a turn.
+            accepted.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BYTES)
         connection = Connection(accepted, peer, role, self._service, self._loop)
         self._connections.add(connection)
         connection.open(self._closed)
 
     def _drop_one(self) -> bool:
-        """Hang up on one with nothing under way, else on one that can go on later.
+        """Hang up on one with nothing under way, else on one that can go on later or is slow.
 
         The one with the least rights, and of those the one that has asked longest ago;
         False if all wait for changes.
         """
-        idle = [connection for connection in self._connections if connection.is_idle()]
-        chosen = idle or [c for c in self._connections if c.can_come_back()]
-        if not chosen:
-            return False
-        min(chosen, key=lambda connection: (connection.role, connection.active_at)).close()
-        return True
+        for may_go in (Connection.is_idle, Connection.can_come_back, Connection.does_not_read):
+            chosen = list(filter(may_go, self._connections))
+            if chosen:
+                min(chosen, key=lambda connection: (connection.role, connection.active_at)).close()
+                return True
+        return False
 
     def _accept_one(self) -> socket.socket:
         try:
