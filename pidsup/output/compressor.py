@@ -7,8 +7,9 @@ meanwhile is found again by its inode.
 
 from __future__ import annotations
 
+import errno
 import os
-from _thread import allocate_lock, get_native_id, start_new_thread
+from _thread import LockType, allocate_lock, get_native_id, start_new_thread
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
@@ -34,11 +35,11 @@ class Compressor:
         self._stopping = False
 
     def compress(self, file: LogFile) -> None:
-        """Compress what there is of rotated files, soon."""
+        """Compress what there is of rotated files, soon; OSError when there can be no thread."""
         with self._state:
             self._todo.append(file)
             if self._runs.acquire(blocking=False):
-                start_new_thread(self._run, ())
+                start_thread(self._run, self._runs)
 
     def close(self, patience_s: float) -> None:
         """Stop in the middle; what is not finished is done the next time."""
@@ -103,6 +104,15 @@ class Compressor:
         finally:
             os.close(target)
         return True
+
+
+def start_thread(run: Callable[[], object], runs: LockType) -> None:
+    """Start a thread that will release *runs*, which is held; OSError if that cannot be."""
+    try:
+        start_new_thread(run, ())
+    except RuntimeError as error:  # pids.max, RLIMIT_NPROC
+        runs.release()
+        raise OSError(errno.EAGAIN, "no more threads can be started") from error
 
 
 def _write_all(fd: int, data: bytes) -> None:

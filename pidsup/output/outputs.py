@@ -167,19 +167,23 @@ class SlotOutput:
         return pipes
 
     def _open(self) -> dict[int, Stream]:
-        """Open the streams that are not open yet; OSError when there is no descriptor left."""
+        """Open the streams that are not open yet; OSError without descriptors or threads."""
         outputs = self._outputs
         for ring in self.rings:
             if ring.stream in self._streams:
                 continue
-            pipe = Pipe()  # first: nothing else of this can fail
-            target = self._targets[ring.stream]
+            pipe = Pipe()
+            try:
+                way = outputs.way(self._spec, self._targets[ring.stream], self.name, ring.stream)
+            except OSError:
+                pipe.close()
+                raise
             self._streams[ring.stream] = Stream(
                 outputs.loop,
                 outputs.kernel,
                 pipe,
                 ring=ring,
-                way=outputs.way(self._spec, target, self.name, ring.stream),
+                way=way,
                 dropped=self._dropped,
             )
         return self._streams

@@ -8,7 +8,7 @@ runs the daemon.
 
 from __future__ import annotations
 
-from _thread import allocate_lock, start_new_thread
+from _thread import allocate_lock
 from collections import deque
 from collections.abc import Callable
 from functools import partial
@@ -17,7 +17,7 @@ from time import monotonic
 from pidsup.config.model import OutputSpec
 from pidsup.log import Log
 from pidsup.loop.loop import Loop
-from pidsup.output.compressor import Compressor
+from pidsup.output.compressor import Compressor, start_thread
 from pidsup.output.file import ROTATE_AGAIN_S, LogFile
 from pidsup.output.stream import Stream
 
@@ -128,7 +128,8 @@ class FileSink:
                 if self._retry_at:
                     self._retry_at = 0.0
                     self._writer.tell(self._works_again)
-            self._done_bytes += sum(map(len, chunks))
+            finally:  # a bug, too, must not make the queue smaller
+                self._done_bytes += sum(map(len, chunks))
             if self._waiting and self.room() > self.limit // 2:
                 self._writer.tell(self._tell_room)
         if self._ending:
@@ -163,7 +164,12 @@ class Writer:
         self._compressor = Compressor(self._cannot_compress)
 
     def open(self, path: str, spec: OutputSpec) -> FileSink:
-        """Return the sink of a file; who comes first decides how it is rotated."""
+        """Return the sink of a file; who comes first decides how it is rotated.
+
+        OSError when there can be no thread.
+        """
+        if self._runs.acquire(blocking=False):
+            start_thread(self._run, self._runs)
         sink = self._files.get(path)
         if sink is None:
             file = LogFile(
@@ -175,10 +181,8 @@ class Writer:
             )
             sink = self._files[path] = FileSink(self, file, spec.queue_bytes)
             if spec.compress:
-                self._compressor.compress(file)  # what is left from last time
+                self._compress(file)  # what is left from last time
         sink.sources += 1
-        if self._runs.acquire(blocking=False):
-            start_new_thread(self._run, ())
         return sink
 
     def wake(self, sink: FileSink) -> None:
@@ -238,7 +242,13 @@ class Writer:
         if error is not None:
             self.tell(self._cannot_rotate, file.path, error)
         elif compress:
+            self._compress(file)
+
+    def _compress(self, file: LogFile) -> None:
+        try:
             self._compressor.compress(file)
+        except OSError as problem:
+            self._cannot_compress(file.path, problem)
 
     def _cannot_rotate(self, path: str, error: OSError) -> None:
         self.log.error(

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from pidsup.config.model import OutputSpec
+from pidsup.output import compressor
 from pidsup.output.outputs import Line
 from tests.output.box import Box
 from tests.support import (
@@ -69,6 +70,41 @@ def test_a_pipe_that_could_not_be_made_is_made_at_the_next_start(
     with pytest.raises(OSError, match="Too many open files"):
         slot.fds(None)
     assert sorted(slot.fds(None)) == [1, 2]
+
+
+def test_without_threads_a_start_fails_and_the_next_does_not(
+    box: Box, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As at pids.max; nothing is left of the first."""
+    slot = box.slot(stdout=str(tmp_path / "log"))
+    before = descriptors()
+    with monkeypatch.context() as without:
+        without.setattr(compressor, "start_new_thread", no_thread)
+        with pytest.raises(OSError, match="no more threads"):
+            slot.fds(None)
+    assert descriptors() == before
+    box.run(slot, "echo one")
+    box.close()
+    assert (tmp_path / "log").read_bytes() == b"one\n"
+
+
+def no_thread(*_: object) -> int:
+    raise RuntimeError("can't start new thread")
+
+
+def test_without_threads_nothing_is_compressed_and_all_is_written(
+    box: Box, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    path = tmp_path / "log"
+    slot = box.slot(stdout=str(path), compress=True, max_size_bytes=100, keep=100)
+    slot.fds(None)  # starts the writer
+    monkeypatch.setattr(compressor, "start_new_thread", no_thread)
+    box.run(slot, "seq 100")
+    box.until(lambda: box.log.facts("cannot compress rotated file of output"), "said")
+    box.close()
+    files = [path, *(Path(f"{path}.{n}") for n in range(1, 100))]
+    found = b"".join(file.read_bytes() for file in reversed(files) if file.exists())
+    assert found == b"".join(b"%d\n" % n for n in range(1, 101))
 
 
 def test_stdout_and_stderr_are_two_pipes_kept_for_all_workers(box: Box) -> None:
