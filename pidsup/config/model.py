@@ -66,7 +66,8 @@ class WatcherSpec(NamedTuple):
     inherit_environment: bool = True
     attributes: Attributes = Attributes()
     output: OutputSpec = OutputSpec()
-    sockets: tuple[str, ...] = ()  #: passed as LISTEN_FDS, descriptors from 3, in this order
+    sockets: tuple[str, ...] = ()  #: passed as descriptors from 3, in this order
+    listen_fds: bool = True  #: and said in LISTEN_FDS, LISTEN_FDNAMES and LISTEN_PID
     stdin_socket: str | None = None  #: a socket that is passed as standard input
     singleton: bool = False
     critical: bool = False
@@ -165,6 +166,7 @@ def watcher_spec(name: str, values: Mapping[str, Any]) -> WatcherSpec:
         attributes=_attributes(values),
         output=_output(values),
         sockets=tuple(values["sockets"]),
+        listen_fds=values["listen_fds"],
         stdin_socket=values["stdin_socket"],
         singleton=values["singleton"],
         critical=values["critical"],

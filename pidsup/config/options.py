@@ -347,10 +347,16 @@ _SOCKETS = {
     "sockets": Option(
         NAMES,
         [],
-        "Sockets that the workers get, as descriptors from 3 in this order, with LISTEN_FDS, "
-        "LISTEN_FDNAMES and LISTEN_PID as of sd_listen_fds(3).  {sockets.NAME} is the number.",
+        "Sockets that the workers get, as descriptors from 3 in this order, as of "
+        "sd_listen_fds(3).  {sockets.NAME} is the number.",
         systemd="Sockets=",
         circus="use_sockets",
+    ),
+    "listen_fds": Option(
+        BOOLEAN,
+        True,
+        "Say in LISTEN_FDS, LISTEN_FDNAMES and LISTEN_PID which sockets there are; false for "
+        "programs that take them by number and are confused by both.",
     ),
     "stdin_socket": Option(
         NAME,

@@ -65,7 +65,8 @@ def ingredients(
     environment = _inherited(spec, around)
     uid, gid, groups = _credentials(attributes, environment)
     environment.update({name: fill(text, values) for name, text in spec.environment.items()})
-    if spec.sockets:
+    listen_fds = spec.listen_fds and bool(spec.sockets)
+    if listen_fds:
         environment["LISTEN_FDS"] = str(len(spec.sockets))
         environment["LISTEN_FDNAMES"] = ":".join(spec.sockets)
     directory = attributes.working_directory
@@ -73,7 +74,7 @@ def ingredients(
         "command": [fill(word, values) for word in spec.command],
         "environment": environment,
         "fds": _descriptors(spec, around),
-        "listen_pid": bool(spec.sockets),
+        "listen_pid": listen_fds,
         "foreground": spec.foreground,
         "cwd": None if directory is None else fill(directory, values),
         "umask": attributes.umask,

@@ -181,6 +181,14 @@ def test_who_names_no_socket_gets_none(start: Start) -> None:
     assert set(descriptors(one.pid)) == {0, 1, 2}
 
 
+def test_who_takes_sockets_by_number_need_not_be_told_of_them(start: Start) -> None:
+    """Or it takes them twice; they are there all the same."""
+    one = start(spec(*sh("echo $1; env", "{sockets.http}"), sockets=("http",), listen_fds=False))
+    told = one.output().decode().splitlines()
+    assert told[0] == "3"
+    assert not [line for line in told if line.startswith("LISTEN")]
+
+
 def test_a_socket_as_stdin(start: Start) -> None:
     """As inetd passes it: no variables tell of it."""
     one = start(spec("sleep", "1000", stdin_socket="http"), pipes=(1,))
