@@ -17,10 +17,6 @@ from pidsup.output.lines import MOST_HELD
 from pidsup.output.ring import BEGINS, ENDS, NAMES, Record, Ring
 
 _PER_LINE = 100  # bytes that one counts for, besides its own: objects, JSON
-# Kept in a ring while somebody reads along, so that bursts are not lost; and in all rings
-# that one reads: a thousand slots must not take a gigabyte.
-_FOLLOWED = 1 << 20
-_FOLLOWED_IN_ALL = 1 << 25
 _LONGEST_TEXT = 1000  # bytes of a line for people
 
 
@@ -181,14 +177,10 @@ class Follower:
         self._skip = 0 if lines is None else self._go_back(lines)
         self._fresh = dict.fromkeys(self._cursors)  # those with something to read, perhaps
         for cursor in self._cursors:
-            if follow:
-                cursor.ring.follow(cursor, among=len(self._cursors))
-            else:
+            # Also without *follow*: a flood must not take what is to be read before it is.
+            cursor.ring.follow(cursor, among=len(self._cursors))
+            if not follow:
                 cursor.until = cursor.ring.end
-
-    def _share(self) -> int:
-        """Return how many bytes each ring may keep for us."""
-        return min(_FOLLOWED, _FOLLOWED_IN_ALL // len(self._cursors))
 
     def _wants(self, record: Record) -> bool:
         return self._since is None or record.at >= self._since
@@ -285,6 +277,8 @@ class Follower:
             self._call()
 
     def _more(self, cursor: _Cursor) -> None:
+        if not self._follows:
+            return
         self._fresh[cursor] = None
         self._call()
 
@@ -299,9 +293,8 @@ class Follower:
         cursors, self._cursors = self._cursors, []
         self._fresh.clear()
         self.over = True
-        if self._follows:
-            for cursor in cursors:
-                cursor.ring.unfollow(cursor)
+        for cursor in cursors:
+            cursor.ring.unfollow(cursor)
 
 
 def _push(

@@ -243,7 +243,7 @@ class Changes:
         for change, task in self._open.get(new.slot, ()):
             if task.goal is not new.goal:
                 task.end(TaskState.SUPERSEDED, f"superseded by {by}")
-                change.superseded_by = change.superseded_by or str(by)
+                change.superseded_by = change.superseded_by or by.because()
         self._close_ended(new.slot)
 
     def _make_room(self, tasks: int) -> None:

@@ -63,10 +63,9 @@ class Signals:
 
     def _quit(self, info: SignalInfo) -> None:
         """Shut down; from the second signal on, in a hurry."""
-        name = signal_name(info.signo)
-        self._supervisor.log.info("quit", signal=name, pid=info.pid, uid=info.uid)
+        actor = Actor(info.uid, info.pid, f"signal {signal_name(info.signo)}")
         if self._quit_asked:
-            self._supervisor.hurry()
+            self._supervisor.hurry(actor)
         else:
             self._quit_asked = True
-            self._supervisor.shutdown(Actor(info.uid, info.pid, f"signal {name}"))
+            self._supervisor.shutdown(actor)

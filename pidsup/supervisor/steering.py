@@ -17,6 +17,7 @@ from pidsup.supervisor.supervisor import Supervisor
 from pidsup.watcher.slot import Slot
 from pidsup.watcher.watcher import Watcher
 
+MOST_WORKERS = 100_000
 #: A slot that is there, or whose failure has nothing to do with a scaling.
 _TRIED = frozenset({State.READY, State.BACKOFF, State.FAILED, State.COMPLETED})
 
@@ -77,8 +78,9 @@ class Steering:
             if slots is not None:
                 raise Invalid("selectors", "scale takes watchers, not slots")
             target = watcher.workers + by if workers is None else workers
-            if not 0 <= target <= 100_000:
-                raise Invalid("workers", f"{watcher.spec.name} cannot have {target} workers")
+            if not 0 <= target <= MOST_WORKERS:
+                why = f"{watcher.spec.name} cannot have {target} workers: from 0 to {MOST_WORKERS}"
+                raise Invalid("workers", why)
             if target > 1 and (watcher.spec.singleton or watcher.spec.foreground):
                 why = "is a singleton" if watcher.spec.singleton else "has the terminal"
                 raise Invalid("workers", f"{watcher.spec.name} {why}: one worker at most")

@@ -128,9 +128,9 @@ class Supervisor:
         self.review(change)
         return change
 
-    def hurry(self) -> None:
+    def hurry(self, actor: Actor) -> None:
         """Have every stop that is under way jump to SIGKILL."""
-        self.log.warning("killing what has not stopped yet")
+        self.log.warning("killing what has not stopped yet", asked_by=actor)
         self._in_a_hurry = True
         self._look_later()
         for watcher in self.watchers.values():
@@ -261,7 +261,8 @@ class Supervisor:
 
     def _orphan_reaped(self, pid: int, ended: Exit) -> None:
         self._leftovers.forget(pid)
-        self.log.info("orphan reaped", pid=pid, how=report(ended))
+        if ended.signal != signal.SIGKILL:  # else we have killed it with its worker
+            self.log.info("orphan reaped", pid=pid, how=report(ended))
 
     def _no_orphans(self) -> None:
         waiting, self._cleaning = self._cleaning, {}

@@ -123,7 +123,7 @@ def test_who_is_superseded_is_told_by_whom(scene: Scene) -> None:
     with scene.answered(more=True):
         scene.supersede()
     assert scene.answers[-1]["error"] == "org.pidsup.Supervisor.Superseded"
-    assert scene.answers[-1]["parameters"]["by"] == "start (change 2)"
+    assert scene.answers[-1]["parameters"]["by"] == "start (change 2) by uid 1000 (ctl 77)"
 
 
 def test_a_limit_ends_the_waiting_and_not_the_change(scene: Scene) -> None:

@@ -79,7 +79,7 @@ def test_a_contrary_wish_supersedes_and_an_equal_one_joins(scene: Scene) -> None
     first, equal = scene.begin(Goal.UP, one), scene.begin(Goal.UP, one)
     contrary = scene.begin(Goal.DOWN, one, kind="stop")
     assert (first.state, equal.state) == (TaskState.SUPERSEDED, TaskState.SUPERSEDED)
-    assert first.superseded_by == "stop (change 3)"
+    assert str(first.superseded_by).startswith("stop (change 3) by uid ")
     assert list(scene.changes.under_way.values()) == [contrary]
 
 
