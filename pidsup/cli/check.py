@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from pidsup import __version__
 from pidsup.cli.codes import OK, USAGE
@@ -33,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
         "`pidsupctl shutdown`.  A second signal makes it kill what has not stopped yet.  "
         "Exit code: 0 ordered, 1 failure, 2 usage or configuration, else give_up_exit_code.",
     )
-    run.add_argument("-c", "--config", metavar="FILE", required=True, type=Path, help=_FILE)
+    _add_file(run)
     commands.add_parser(
         "exec",
         help="run one command, as the init of a container",
@@ -46,7 +45,7 @@ def parser() -> argparse.ArgumentParser:
         "its drop-ins, with this machine's users, programs, directories and addresses.  "
         "Warnings are about what is probably not meant.  Exit code: 0 good, 2 not.",
     )
-    check.add_argument("config", metavar="FILE", type=Path, help=_FILE)
+    _add_file(check)
     commands.add_parser(
         "schema",
         help="print the JSON Schema of configurations",
@@ -55,12 +54,23 @@ def parser() -> argparse.ArgumentParser:
     return top
 
 
+def _add_file(command: argparse.ArgumentParser) -> None:
+    """Let it be named either way, by whoever has the other command in his fingers."""
+    either = command.add_mutually_exclusive_group(required=True)
+    either.add_argument("file", metavar="FILE", nargs="?", help=_FILE)
+    either.add_argument("-c", "--config", metavar="FILE", help="the same")
+
+
+def _file(given: argparse.Namespace) -> str:
+    return str(given.config if given.file is None else given.file)
+
+
 def main(arguments: Sequence[str]) -> int:
     """Do all but `run`."""
     given = parser().parse_args(arguments)
     if given.command == "schema":
         return _print_schema()
-    return _check(given.config)
+    return _check(_file(given))
 
 
 def prepare(arguments: Sequence[str]) -> dict[str, Value] | None:
@@ -69,7 +79,7 @@ def prepare(arguments: Sequence[str]) -> dict[str, Value] | None:
     What this machine lacks is a warning: it may be there by the time it is needed.
     """
     given = parser().parse_args(arguments)
-    expanded, findings = read(given.config)
+    expanded, findings = read(_file(given))
     if expanded is None or findings.has_errors:
         _complain(findings.in_order())
         return None
@@ -78,7 +88,7 @@ def prepare(arguments: Sequence[str]) -> dict[str, Value] | None:
     return expanded
 
 
-def _check(path: Path) -> int:
+def _check(path: str) -> int:
     expanded, findings = read(path)
     if expanded is not None:
         machine.check(expanded, findings)

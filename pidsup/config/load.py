@@ -26,7 +26,7 @@ class Reading(NamedTuple):
     findings: Findings  #: what is wrong with it; where that is an error, expanded has a default
 
 
-def load(path: Path) -> dict[str, Value]:
+def load(path: str | Path) -> dict[str, Value]:
     """Return the expanded configuration; ConfigError has all that is wrong with it."""
     return _good(read(path))
 
@@ -39,19 +39,22 @@ def parse(document: str, *, file: str, default_name: str) -> dict[str, Value]:
     return _good(_reading(whole, findings, default_name, Path.cwd()))
 
 
-def read(path: Path) -> Reading:
+def read(path: str | Path) -> Reading:
     """Read the file and its drop-ins: of shop.toml, shop.d/*.toml in lexical order.
+
+    As text, because a Path forgets the slash at its end, which only a directory may have.
 
     "-" is standard input, which has none; its supervisor is called pidsup.
     """
     document = Document()
     findings = Findings(document)
-    if str(path) == "-":
+    path = str(path)
+    if path == "-":
         _add(document, lambda _: sys.stdin.read(), "standard input", findings)
         return _reading(document, findings, "pidsup", Path.cwd())
     for file in (path, *_drop_ins(path, findings)):
-        _add(document, _read, str(file), findings)
-    return _reading(document, findings, path.stem, path.absolute().parent)
+        _add(document, _read, file, findings)
+    return _reading(document, findings, Path(path).stem, Path(path).absolute().parent)
 
 
 def _good(reading: Reading) -> dict[str, Value]:
@@ -65,7 +68,7 @@ def _add(document: Document, read: Callable[[str], str], file: str, findings: Fi
         document.add(read(file), file)
     except OSError as error:
         text = f"cannot read the configuration: {error.strerror}"
-        findings.add(Problem("", text, file=file))
+        findings.add(Problem("", text, file=file or "''"))
     except UnicodeDecodeError as error:
         line = bytes(error.object[: error.start]).count(b"\n") + 1
         findings.add(Problem("", "is not UTF-8", line, file))
@@ -78,19 +81,22 @@ def _reading(document: Document, findings: Findings, default_name: str, director
         return Reading(None, findings)
     world = World(os.environ, str(directory), _read)
     expanded = read_sections(document, findings, world, default_name)
+    expanded["files"] = [str(Path(file).absolute()) for file in document.files]
     check(expanded, document, findings, world.environment)
     return Reading(expanded, findings)
 
 
-def _drop_ins(path: Path, findings: Findings) -> list[Path]:
-    folder = path.with_suffix(".d")
+def _drop_ins(path: str, findings: Findings) -> list[str]:
+    folder = os.path.splitext(path)[0] + ".d"
     try:
-        names = sorted(os.listdir(folder)) if folder.is_dir() else []
+        names = sorted(os.listdir(folder)) if os.path.isdir(folder) else []
     except OSError as error:
         text = f"cannot read the directory of drop-ins: {error.strerror}"
-        findings.add(Problem("", text, file=str(folder)))
+        findings.add(Problem("", text, file=folder))
         return []
-    return [folder / name for name in names if name.endswith(".toml") and name[0] != "."]
+    return [
+        os.path.join(folder, name) for name in names if name.endswith(".toml") and name[0] != "."
+    ]
 
 
 def _read(file: str) -> str:

@@ -51,7 +51,7 @@ def read_sections(
         reader.complete(watcher, values)
     return {
         "name": name,
-        "files": [str(PurePosixPath(world.directory, file)) for file in document.files],
+        "files": [*document.files],
         "supervisor": supervisor,
         "control": control,
         "sockets": dict(sockets),

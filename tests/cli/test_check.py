@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -88,3 +90,62 @@ def test_a_file_that_cannot_be_read_is_said(
 def test_schema_prints_the_schema(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["schema"]) == 0
     assert json.loads(capsys.readouterr().out) == as_schema()
+
+
+@pytest.mark.parametrize("command", ["check", "run"])
+@pytest.mark.parametrize(
+    ("name", "why"),
+    [
+        (".", "Is a directory"),
+        ("..", "Is a directory"),
+        ("/", "Is a directory"),
+        ("shop.d", "Is a directory"),
+        ("shop.toml/", "Not a directory"),
+        ("", "No such file or directory"),
+    ],
+)
+def test_what_is_no_file_is_said(
+    file: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    command: str,
+    name: str,
+    why: str,
+) -> None:
+    (file.parent / "shop.d").mkdir()
+    monkeypatch.chdir(file.parent)
+    program = Path(sys.executable).with_name("pidsup")
+    done = subprocess.run([program, command, "-c", name], check=False)
+    shown = name or "''"
+    assert (done.returncode, capfd.readouterr()) == (
+        2,
+        ("", f"{shown}: cannot read the configuration: {why}\n"),
+    )
+
+
+@pytest.mark.parametrize("option", [[], ["-c"], ["--config"]])
+def test_the_file_is_named_with_and_without_an_option(
+    file: Path, option: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """By check and by run."""
+    assert main(["check", *option, str(file)]) == 0
+    assert capsys.readouterr().out == f"{file}: good, 1 watcher\n"
+    assert prepare(["run", *option, str(file)]) is not None
+
+
+@pytest.mark.parametrize("arguments", [[], ["a.toml", "-c", "b.toml"]])
+def test_one_file_is_named(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as end:
+        main(["check", *arguments])
+    assert end.value.code == 2
+    assert "-c" in capsys.readouterr().err
+
+
+def test_the_files_of_a_configuration_are_found_from_anywhere(
+    file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also if it was named from somewhere else than its directory."""
+    monkeypatch.chdir(file.parent.parent)
+    expanded = prepare(["run", str(file.relative_to(file.parent.parent))])
+    assert expanded is not None
+    assert expanded["files"] == [str(file)]
