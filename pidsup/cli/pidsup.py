@@ -8,9 +8,21 @@ from __future__ import annotations
 
 import sys
 
+from pidsup.cli.codes import INTERRUPTED
+
 
 def main() -> int:
-    """Run the program and return its exit code."""
+    """Run the program and return its exit code; an interrupt is no error at any time.
+
+    The daemon itself takes signals in its own way.
+    """
+    try:
+        return _main()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _main() -> int:
     arguments = sys.argv[1:]
     if arguments[:1] in (["run"], ["exec"]):
         from pidsup.cli.run import run

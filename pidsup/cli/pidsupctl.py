@@ -9,16 +9,7 @@ from __future__ import annotations
 import os
 import sys
 
-from pidsup.cli.ctl.endings import (
-    CODES,
-    FAILED,
-    INTERRUPTED,
-    NOT_RUNNING,
-    STATUS_UNKNOWN,
-    TIMED_OUT,
-    Complaint,
-    worded,
-)
+from pidsup.cli.codes import INTERRUPTED
 
 TYPE_CHECKING = False  # importing `typing` would cost each pidsupctl 2 ms
 if TYPE_CHECKING:
@@ -29,7 +20,16 @@ if TYPE_CHECKING:
 
 
 def main() -> int:
-    """Run the program and return its exit code."""
+    """Run the program and return its exit code; an interrupt is no error at any time."""
+    try:
+        return _main()
+    except KeyboardInterrupt:
+        return INTERRUPTED
+
+
+def _main() -> int:
+    from pidsup.cli.ctl.endings import FAILED, Complaint
+
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # it was closed
             nowhere = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  for as long as we live
@@ -52,8 +52,6 @@ def main() -> int:
         return _complain(f"cannot write: {error.strerror}", FAILED)
     except Complaint as complaint:
         return _complain(str(complaint), complaint.code)
-    except KeyboardInterrupt:
-        return INTERRUPTED
     return code
 
 
@@ -65,6 +63,7 @@ def _run(given: Given) -> int:
 
 
 def _connected(given: Given, run: Callable[[Given, Client], int]) -> int:
+    from pidsup.cli.ctl.endings import FAILED, NOT_RUNNING, TIMED_OUT
     from pidsup.cli.ctl.reach import reach
     from pidsup.client import CallFailed, NotAnswering, NotRunning
     from pidsup.errors import ProtocolError
@@ -84,6 +83,8 @@ def _connected(given: Given, run: Callable[[Given, Client], int]) -> int:
 
 def _refused(given: Given, error: CallFailed) -> int:
     """Say what the supervisor's error means, and return its exit code."""
+    from pidsup.cli.ctl.endings import CODES, FAILED, STATUS_UNKNOWN, worded
+
     code = CODES.get(error.name, FAILED)
     if given.does.name == "status" and error.name == "NoSuchSelector":
         code = STATUS_UNKNOWN

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from pidsup.cli.ctl import changes, detail, events, explain, logs, stats, tree
+from pidsup.cli.ctl import changes, changing, detail, events, explain, logs, stats, tree
 from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import Complaint
 from pidsup.cli.ctl.logs import Writer
@@ -278,6 +278,15 @@ def test_one_slot_is_shown_in_detail_with_its_last_output() -> None:
 def test_colour_is_only_where_it_is_wanted() -> None:
     assert "\x1b[32mready\x1b[m" in tree.lines(FAMILY, COLOURED)[0]
     assert "\x1b" not in "".join(tree.lines(FAMILY, NARROW))
+
+
+# --- changing
+
+
+def test_scale_takes_watchers() -> None:
+    with pytest.raises(Complaint, match="scale takes watchers, not slots: 'w', not 'w:1'") as end:
+        changing.scale(Given(watchers=["v", "w:1"], count="3"), Answering())  # type: ignore[arg-type]
+    assert end.value.code == 2
 
 
 # --- wait

@@ -49,6 +49,7 @@ def test_every_example_can_be_typed(line: str) -> None:
     [
         *(line.split(maxsplit=1)[1] for line in _lines() if line.startswith("pidsupctl ")),
         "-n shop --color=never --socket /x status -a",
+        "-o json -n shop status web",
         "scale web db -1",
         "kill -9 web",
         "logs -n10 -f web",
@@ -80,6 +81,14 @@ def test_no_two_commands_share_a_name() -> None:
 )  # fmt: skip
 def test_global_options_stand_on_either_side(line: str) -> None:
     assert parse(line.split()).name == "shop"
+
+
+@pytest.mark.parametrize(
+    "line", ["-o json status", "-ojson status", "--output=json status", "status -o json"]
+)
+def test_how_it_is_printed_may_stand_before_the_command_too(line: str) -> None:
+    assert parse(line.split()).output == "json"
+    assert parse(["-o", "json", "status", "--output", "wide"]).output == "wide"
 
 
 def test_n_is_the_number_of_lines_behind_logs_and_the_supervisor_before_it() -> None:
@@ -129,17 +138,25 @@ def test_since_is_how_long_ago_or_a_date_or_a_time_of_today() -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ("", "COMMAND"),
+        ("", "pidsupctl: error: name a command; pidsupctl -h lists them\n"),
+        ("-n shop", "pidsupctl: error: name a command; pidsupctl -h lists them\n"),
         ("restrat", "did you mean 'restart'?"),
+        ("statsu", "did you mean 'status'?"),
+        ("stas", "did you mean 'stats'?"),
+        ("xyz", "there is no command 'xyz'; pidsupctl -h lists them"),
+        ("-o", "argument -o/--output: expected one argument"),
+        ("-o yaml status", "invalid choice: 'yaml' (choose from 'table', 'wide', 'json')"),
+        ("-o json top", "unrecognized arguments: --output=json"),
         ("--nope status", "--nope"),
         ("scale web", "COUNT"),
         ("scale web many", "'many' must be a number, or +N, or -N"),
         ("scale web +-1", "must be a number"),
         ("stop", "SELECTOR"),
-        ("stop web --timeout soon", "'soon'"),
+        ("stop web --timeout soon", "argument --timeout: must be a duration such as"),
+        ("stop web --timeout 5x", "argument --timeout: has no known unit in '5x'"),
         ("stop web --timeo 5s", "--timeo"),
         ("logs -n few", "'few' must be a whole number"),
-        ("logs --since yesterday", "'yesterday'"),
+        ("logs --since yesterday", "'yesterday' must be like 10min, 14:00, or 2026-03-01 14:00"),
         ("logs --since 2026-13-01", "must be like 10min, 14:00, or 2026-03-01 14:00"),
         ("status -o yaml", "invalid choice: 'yaml'"),
         ("run -e =5 web", "'=5' must be NAME=VALUE"),

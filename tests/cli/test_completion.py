@@ -27,6 +27,8 @@ def test_commands_are_offered_first() -> None:
         (["--color", "never", "stop", "--t"], ["--timeout"]),
         (["stop", "web", "--timeout", ""], ["5s", "30s", "2min"]),
         (["status", "-o", ""], ["table", "wide", "json"]),
+        (["-o", ""], ["table", "json"]),
+        (["-o", "json", "stat"], ["status", "stats"]),
         (["events", "--output="], ["--output=table", "--output=json"]),
         (["logs", "--stream", "std"], ["stdout", "stderr"]),
         (["logs", "-n", ""], ["10", "100", "all"]),

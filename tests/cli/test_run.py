@@ -1,6 +1,9 @@
-"""What `pidsup run` finds out before it runs."""
+"""What `pidsup run` finds out before it runs, and the first moments of both programs."""
 
 from __future__ import annotations
+
+import subprocess
+import sys
 
 import pytest
 
@@ -14,3 +17,33 @@ from pidsup.cli.run import _is_new_enough
 )  # fmt: skip
 def test_older_kernels_are_refused(release: str, enough: bool) -> None:
     assert _is_new_enough(release) is enough
+
+
+@pytest.mark.parametrize(
+    ("program", "arguments", "module"),
+    [
+        ("pidsupctl", ["status"], "pidsup.cli.ctl"),
+        ("pidsupctl", ["status"], "pidsup.cli.ctl.endings"),
+        ("pidsupctl", ["status"], "pidsup.cli.ctl.reach"),
+        ("pidsupctl", ["--help"], "argparse"),
+        ("pidsup", ["check", "/nope"], "pidsup.cli.check"),
+        ("pidsup", ["run", "-c", "/nope"], "pidsup.cli.run"),
+        ("pidsup", ["run", "-c", "/nope"], "pidsup.linux.signalfd"),
+    ],
+)
+def test_an_interrupt_while_it_starts_is_no_traceback(
+    program: str, arguments: list[str], module: str
+) -> None:
+    code = f"""
+import signal, sys
+class Interrupt:
+    def find_spec(self, name, path, target=None):
+        if name == {module!r}:
+            signal.raise_signal(signal.SIGINT)
+sys.meta_path.insert(0, Interrupt())
+sys.argv = {[program, *arguments]!r}
+from pidsup.cli.{program} import main
+sys.exit(main())
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, b"", b"")

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from pidsup.cli.codes import INTERRUPTED
 from pidsup.cli.ctl.arguments import Given
-from pidsup.cli.ctl.endings import INTERRUPTED, OK, Complaint
+from pidsup.cli.ctl.endings import OK, USAGE, Complaint
 from pidsup.cli.ctl.progress import Patience, Progress, under_way
 from pidsup.cli.ctl.status import PATIENCE_S
 from pidsup.cli.ctl.terminal import put_json, standard_output
@@ -33,6 +34,10 @@ def restart(given: Given, client: Client) -> int:
 
 def scale(given: Given, client: Client) -> int:
     """Want a number of workers, or more, or fewer."""
+    for name in given.watchers:
+        if ":" in name:
+            watcher = name.partition(":")[0]
+            raise Complaint(f"scale takes watchers, not slots: {watcher!r}, not {name!r}", USAGE)
     given.selectors = given.watchers
     field = "by" if given.count[0] in "+-" else "workers"
     return _do(given, client, "Scale", selectors=given.selectors, **{field: int(given.count)})

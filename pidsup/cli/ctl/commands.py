@@ -113,6 +113,9 @@ GLOBAL = (
     ),
 )
 
+#: What may stand before the command; which outputs there are is up to that.
+LEADING = (*GLOBAL, Option("-o --output", "as the command has it", "FORMAT", "output"))
+
 _SELECTORS = Argument("SELECTOR", "watchers or slots; default: all", "selector", "*")
 _SOME = Argument("SELECTOR", "watchers or slots", "selector", "+")
 _CHANGED = (

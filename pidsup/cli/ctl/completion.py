@@ -9,7 +9,7 @@ import os
 from collections.abc import Callable, Iterable, Sequence
 
 from pidsup.cli.ctl.arguments import Given, options_of
-from pidsup.cli.ctl.commands import COMMANDS, GLOBAL, Argument, Command, Option, find
+from pidsup.cli.ctl.commands import COMMANDS, LEADING, Argument, Command, Option, find
 from pidsup.cli.ctl.leading import split
 from pidsup.cli.ctl.words import clean
 
@@ -85,7 +85,7 @@ def offers(before: Sequence[str], current: str) -> Iterable[Offer]:
     leading, rest = split(before)
     ask = _Asking(leading)
     command = find(rest[0]) if rest else None
-    options = _flags([(o, o.flags) for o in (*GLOBAL, _VERSION)])
+    options = _flags([(o, o.flags) for o in (*LEADING, _VERSION)])
     if command is not None:
         options = _flags(options_of(command))
     waiting = options.get(rest[-1]) if rest else None
@@ -237,5 +237,6 @@ _FEW = {
     "duration": "5s 30s 2min",
     "since": "10min 1h 1d",
     "lines": "10 100 all",
+    "output": "table json",
     "count": "+1 -1",
 }

@@ -7,7 +7,7 @@ from pidsup.control.protocol import Message
 from pidsup.errors import PidsupError
 
 OK, FAILED, USAGE, NOT_AS_WANTED, NO_RIGHTS, NO_SUCH_NAME, NOT_RUNNING = 0, 1, 2, 3, 4, 5, 7
-TIMED_OUT, SUPERSEDED, INTERRUPTED = 8, 10, 130
+TIMED_OUT, SUPERSEDED = 8, 10
 STATUS_UNKNOWN = 4  # of `status`
 
 CODES = {

@@ -1,18 +1,18 @@
-"""What stands before the command: the global options."""
+"""What stands before the command: the global options, and -o."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from pidsup.cli.ctl.commands import GLOBAL
+from pidsup.cli.ctl.commands import LEADING
 
-_OPTIONS = {flag: option for option in GLOBAL for flag in option.flags}
+_OPTIONS = {flag: option for option in LEADING for flag in option.flags}
 
 
 def split(words: Sequence[str]) -> tuple[list[str], Sequence[str]]:
-    """Return the global options as "--name=value", and the words from the command on.
+    """Return these options as "--name=value", and the words from the command on.
 
-    What is no global option, or lacks its value, counts as from the command on.
+    What is none of them, or lacks its value, counts as from the command on.
     """
     before = []
     at = 0

@@ -90,12 +90,13 @@ says which. On a terminal its progress is drawn meanwhile, and who keeps it wait
 after two seconds. `--no-wait` returns at once, `--timeout` gives up waiting; Ctrl-C, too.
 The change goes on in each case: `pidsupctl changes`.
 
-**Output.** `-o table` is for people and may change; `-o json` prints exactly the objects of
-the [interface](../pidsup/control/org.pidsup.Supervisor.varlink), with `"schema": 1`, to which
+**Output.** `-o` stands before the command or behind it. `-o table` is for people and may
+change; `-o json` prints exactly the objects of the
+[interface](../pidsup/control/org.pidsup.Supervisor.varlink), with `"schema": 1`, to which
 fields are only ever added; streams print an object per line. Lines are as wide as the
 terminal; in a pipe nothing is broken or cut. Colour is used on a terminal only, unless
-`--color` says otherwise, and not where `NO_COLOR` is set. Times are relative; `--abs-time`
-and `--utc` show dates.
+`--color` says otherwise, and not where `NO_COLOR` is set. Times are relative;
+`--abs-time` and `--utc` show dates.
 """
 
 

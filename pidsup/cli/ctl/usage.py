@@ -13,6 +13,7 @@ from pidsup.cli.ctl.commands import (
     COMMANDS,
     EXIT_CODES,
     GLOBAL,
+    LEADING,
     Argument,
     Command,
     Option,
@@ -41,11 +42,13 @@ def _top(words: Sequence[str]) -> SystemExit:
         epilog=f"commands:\n{list_of_commands()}\n{ABOUT_SELECTORS}\n\nexit codes:\n{_codes()}",
         allow_abbrev=False,
     )
-    for option in GLOBAL:
+    for option in LEADING:
         _add_option(parser, option, option.flags)
     parser.add_argument("--version", action=_Version)
     parser.add_argument("command", metavar="COMMAND", help="see below", type=_known)
     parser.add_argument("arguments", nargs=argparse.REMAINDER, help="COMMAND -h explains them")
+    if not words:
+        parser.error("name a command; pidsupctl -h lists them")
     parser.parse_args(words)
     return SystemExit(2)
 
@@ -55,7 +58,8 @@ def _known(word: str) -> str:
 
     if find(word) is not None:  # what is wrong stands before it
         return word
-    near = get_close_matches(word, COMMANDS, 1)
+    near = get_close_matches(word, (c.name for c in COMMANDS.values() if not c.hidden))
+    near.sort(key=lambda name: sorted(name) != sorted(word))  # letters that have changed places
     hint = f", did you mean {near[0]!r}?" if near else "; pidsupctl -h lists them"
     raise argparse.ArgumentTypeError(f"there is no command {word!r}{hint}")
 

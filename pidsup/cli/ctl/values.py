@@ -13,7 +13,7 @@ def _duration(text: str) -> float:
     try:
         return duration(text)
     except ValueError as error:
-        raise ValueError(f"{text!r} {error}") from error
+        raise ValueError(str(error)) from error  # it quotes the text
 
 
 def _count(text: str) -> str:
@@ -48,9 +48,9 @@ def _since(text: str) -> float:
     import time
     from datetime import datetime
 
-    if not text[:1].isdecimal() or not any(mark in text for mark in ":-"):
-        return time.time() - _duration(text)
     try:
+        if not text[:1].isdecimal() or not any(mark in text for mark in ":-"):
+            return time.time() - _duration(text)
         if "-" not in text:
             text = f"{time.strftime('%Y-%m-%d')}T{text}"
         return datetime.fromisoformat(text).timestamp()  # no zone: the local one
