@@ -34,7 +34,7 @@ def documents() -> Iterator[Any]:
     """Yield every example, and every block of TOML in the documentation."""
     for file in sorted((ROOT / "examples").rglob("*.toml")):
         yield pytest.param(file.read_text(), id=str(file.relative_to(ROOT)))
-    for name in ("README.md", "docs/configuration.md"):
+    for name in ("README.md", "docs/configuration.md", "docs/recipes.md"):
         text = (ROOT / name).read_text()
         for match in _BLOCK.finditer(text):
             line = text.count("\n", 0, match.start()) + 1
