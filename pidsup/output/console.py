@@ -9,15 +9,17 @@ from pidsup.log import Log
 from pidsup.loop.loop import Loop
 from pidsup.loop.outlet import Outlet
 from pidsup.output.formats import Format, Json, Prefixed
+from pidsup.output.harmless import harmless_lines
 from pidsup.output.stream import Stream
 
 _LIMIT = 1 << 18
 _AT_ONCE = 1 << 16
+_WIDEST = 24  # a longer name stands out, but moves nobody else's lines
 _COLOURS = (36, 33, 32, 35, 34, 96, 93, 92, 95, 94)  # of the terminal's own palette
 
 
 class Column:
-    """What prefixes have in common: the width of the widest."""
+    """What prefixes have in common: the width of the widest, within reason."""
 
     def __init__(self) -> None:
         """Begin with nothing."""
@@ -26,7 +28,8 @@ class Column:
 
     def add(self, name: str) -> int:
         """Make it wide enough; return how many there were before."""
-        self.width = max(self.width, len(name))
+        if len(name) <= _WIDEST:
+            self.width = max(self.width, len(name))
         self.count += 1
         return self.count - 1
 
@@ -42,7 +45,7 @@ class SlotPrefixed(Prefixed):
         self._name = name
         self._column = column
         self._colour = _COLOURS[number % len(_COLOURS)] if coloured else None
-        self._made = (0, b"")  # width, and the prefix of that width
+        self._made = (-1, b"")  # width, and the prefix of that width
 
     def prefix(self, _at: float) -> bytes:
         """Return the name of the slot."""
@@ -52,6 +55,29 @@ class SlotPrefixed(Prefixed):
                 text = f"\x1b[{self._colour}m{text}\x1b[0m"
             self._made = self._column.width, f"{text} ".encode()
         return self._made[1]
+
+
+class OnTerminal:
+    """Lines that their worker cannot steer a terminal with."""
+
+    __slots__ = ("_colours", "_inner")
+
+    def __init__(self, inner: Format, *, coloured: bool) -> None:
+        """Put this before *inner*; of what a worker sends, colours may stay."""
+        self._inner = inner
+        self._colours = coloured
+
+    def block(self, data: bytes, at: float, serial: int) -> bytes:
+        """Return what is written for what is harmless of it."""
+        return self._inner.block(harmless_lines(data, colours=self._colours), at, serial)
+
+    def end(self, data: bytes, at: float, serial: int) -> bytes:
+        """Return what is written for what is harmless of it."""
+        return self._inner.end(harmless_lines(data, colours=self._colours), at, serial)
+
+    def dropped(self, count: int, at: float, serial: int) -> bytes:
+        """Leave it to the format."""
+        return self._inner.dropped(count, at, serial)
 
 
 class Console:
@@ -66,6 +92,7 @@ class Console:
         self._loop = loop
         self._log = log
         self._fd = fd
+        self.on_terminal = _is_terminal(fd)
         self._outlet = Outlet(loop, fd, self._more, lost=self._lost)
         self._queue: deque[tuple[Stream, bytes]] = deque()
         self._queued = 0
@@ -76,11 +103,9 @@ class Console:
 
     def is_coloured(self) -> bool:
         """Tell whether to use colours, as no-color.org has it."""
-        try:
-            on_terminal = os.isatty(self._fd)
-        except OSError:
-            return False
-        return on_terminal and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+        environment = os.environ
+        wanted = not environment.get("NO_COLOR") and environment.get("TERM") != "dumb"
+        return self.on_terminal and wanted
 
     def room(self) -> int:
         """Return how many more bytes may wait."""
@@ -141,5 +166,14 @@ class Console:
 def console_format(kind: str, name: str, stream: str, console: Console, column: Column) -> Format:
     """Return the format of one slot's stream on the console: prefixed or json."""
     if kind == "json":
-        return Json(name, stream)
-    return SlotPrefixed(name, column, coloured=console.is_coloured())
+        return Json(name, stream, ascii_only=console.on_terminal)
+    coloured = console.is_coloured()
+    form = SlotPrefixed(name, column, coloured=coloured)
+    return OnTerminal(form, coloured=coloured) if console.on_terminal else form
+
+
+def _is_terminal(fd: int) -> bool:
+    try:
+        return os.isatty(fd)
+    except OSError:
+        return False

@@ -7,7 +7,7 @@ its newline.  A prefix costs one replace per block.
 from __future__ import annotations
 
 from binascii import b2a_base64
-from json.encoder import encode_basestring
+from json.encoder import encode_basestring, encode_basestring_ascii
 from typing import Protocol
 
 from pidsup.log import Timestamps
@@ -93,10 +93,11 @@ class TimePrefixed(Prefixed):
 class Json:
     """A JSON object per line; base64 where it is not UTF-8."""
 
-    __slots__ = ("_names", "_time")
+    __slots__ = ("_encode", "_names", "_time")
 
-    def __init__(self, slot: str, stream: str) -> None:
-        """Prepare what all lines have."""
+    def __init__(self, slot: str, stream: str, *, ascii_only: bool = False) -> None:
+        """Prepare what all lines have; only ASCII is harmless to a terminal without a look."""
+        self._encode = encode_basestring_ascii if ascii_only else encode_basestring
         self._names = f'"slot": {encode_basestring(slot)}, "stream": "{stream}"'
         self._time = Timestamps()
 
@@ -107,7 +108,7 @@ class Json:
         """Make an object of each line."""
         start = self._start(at, serial)
         return "".join(
-            f"{start}{_content(line)}{_PARTIAL if partial else _WHOLE}"
+            f"{start}{self._content(line)}{_PARTIAL if partial else _WHOLE}"
             for line, partial in lines_of(data)
         ).encode()
 
@@ -119,15 +120,14 @@ class Json:
         """Say it in an object of its own."""
         return f'{self._start(at, serial)}"dropped": {count}}}\n'.encode()
 
+    def _content(self, line: bytes) -> str:
+        try:
+            return f'"text": {self._encode(line.decode())}'
+        except UnicodeDecodeError:
+            return f'"base64": "{b2a_base64(line, newline=False).decode()}"'
+
 
 _WHOLE, _PARTIAL = "}\n", ', "partial": true}\n'
-
-
-def _content(line: bytes) -> str:
-    try:
-        return f'"text": {encode_basestring(line.decode())}'
-    except UnicodeDecodeError:
-        return f'"base64": "{b2a_base64(line, newline=False).decode()}"'
 
 
 def of_file(name: str, slot: str, stream: str) -> Format:

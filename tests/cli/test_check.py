@@ -108,6 +108,7 @@ def test_what_is_no_file_is_said(
     file: Path,
     capfd: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
+    *,
     command: str,
     name: str,
     why: str,

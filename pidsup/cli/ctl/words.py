@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from pidsup.output.harmless import clean, harmless
+
+__all__ = ["Times", "actor", "clean", "duration", "harmless", "how_it_ended", "many", "size"]
+
 TYPE_CHECKING = False  # importing `typing` would cost each pidsupctl 2 ms
 if TYPE_CHECKING:
     from pidsup.cli.ctl.arguments import Given
@@ -36,33 +40,6 @@ def size(count: float) -> str:
 def many(count: int, what: str) -> str:
     """Word a number of things: 1 slot, 2 slots."""
     return f"{count} {what}{'s' * (count != 1)}"
-
-
-def clean(text: str) -> str:
-    """Replace what would steer a terminal, newlines too, by what shows it."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
-
-
-def harmless(text: str, *, colours: bool) -> str:
-    """Make a line of a worker fit for a terminal: of what steers one, colours may stay.
-
-    Whoever writes a log must not move an operator's cursor, name windows, or have the
-    terminal type an answer.
-    """
-    if text.isprintable():
-        return text
-    import re
-
-    parts = re.split(r"(\x1b\[[0-9;:]*m|\t)", text)
-    parts[::2] = map(clean, parts[::2])
-    painted = [part for part in parts[1::2] if part != "\t"]
-    if not colours:
-        parts[1::2] = [part if part == "\t" else "" for part in parts[1::2]]
-    elif painted:
-        parts.append("\x1b[m")  # the next line is somebody else's
-    return "".join(parts)
 
 
 def how_it_ended(last: Message) -> str:
