@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
-from pidsup.control.paths import address, base, names
+from pidsup.control.paths import address, base, meant, names, shown
 from pidsup.control.protocol import INTERFACE, Decoder, Message, call, encode
 from pidsup.errors import PidsupError, ProtocolError
 
@@ -55,6 +55,7 @@ class Client:
     def __init__(self, to: str | socket.socket) -> None:
         """Connect to a path, or take over a socket that leads to a supervisor already.
 
+        A path that begins with @ or NUL is an abstract name, unix(7); a file is ./@name.
         NotRunning when nobody listens, PermissionError without the right.
         """
         self._decoder = Decoder(_NO_LIMIT)
@@ -177,13 +178,13 @@ class Client:
 def _connected(path: str) -> socket.socket:
     made = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        made.connect(path)
+        made.connect(meant(path))
     except PermissionError:
         made.close()
         raise
     except OSError as error:  # nothing there, nobody listens, no path of a socket
         made.close()
-        raise NotRunning(f"no supervisor listens at {path!r}: {error}") from error
+        raise NotRunning(f"no supervisor listens at {shown(path)!r}: {error}") from error
     return made
 
 
@@ -211,7 +212,7 @@ def _trusted(path: str) -> Client:
     uid = client.peer_uid()
     if uid not in (0, os.geteuid()):
         client.close()
-        raise PermissionError(f"{path!r} belongs to user {uid}")
+        raise PermissionError(f"{shown(path)!r} belongs to user {uid}")
     return client
 
 

@@ -39,13 +39,15 @@ def socket_path(name: str) -> str:
     return f"{base()}/{name}/{SOCKET}"
 
 
-def abstract_address(name: str) -> str:
+def abstract_address(name: str, uid: int | None = None) -> str:
     """Return the abstract address, unix(7), of a supervisor that has no writable directory.
+
+    It is of user *uid*, or of ours.
 
     Containers that share a network (a pod does) see one another's: each has its own by
     the number of its pid namespace.
     """
-    return f"{_abstract_start()}{name}"
+    return f"\0pidsup-{os.geteuid() if uid is None else uid}-{_namespace()}/{name}"
 
 
 def shown(socket_address: str) -> str:
@@ -53,19 +55,37 @@ def shown(socket_address: str) -> str:
     return socket_address.replace("\0", "@", 1)
 
 
-def _abstract_start() -> str:
+def meant(text: str) -> str:
+    """Return the address that a person has written: what `shown` returns, or a path."""
+    return text.replace("@", "\0", 1) if text.startswith("@") else text
+
+
+def abstract() -> list[tuple[int, str]]:
+    """Return user and name of each abstract address of this pid namespace.
+
+    As it has them: anybody can bind any, so whose it is has to be looked at.
+    """
+    end = f"-{_namespace()}"
     try:
-        namespace = os.stat("/proc/self/ns/pid").st_ino
-    except OSError:  # no /proc
-        namespace = 0
-    return f"\0pidsup-{os.geteuid()}-{namespace}/"
+        with open("/proc/net/unix", encoding="utf-8", errors="replace") as file:
+            found = {line.rpartition(" @pidsup-")[2] for line in file if " @pidsup-" in line}
+    except OSError:
+        return []
+    parts = [text.rstrip("\n").partition("/") for text in found]
+    return sorted(
+        (int(uid), name)
+        for whose, _, name in parts
+        if whose.endswith(end) and (uid := whose.removesuffix(end)).isdecimal()
+        if "/" not in name  # the others are locks
+    )
 
 
 def _abstract_names() -> list[str]:
-    start = " @" + _abstract_start()[1:]
+    return [name for uid, name in abstract() if uid == os.geteuid()]
+
+
+def _namespace() -> int:
     try:
-        with open("/proc/net/unix", encoding="utf-8", errors="replace") as file:
-            found = {line.rpartition(start)[2].rstrip("\n") for line in file if start in line}
-    except OSError:
-        return []
-    return [name for name in found if "/" not in name]  # the others are locks
+        return os.stat("/proc/self/ns/pid").st_ino
+    except OSError:  # no /proc
+        return 0

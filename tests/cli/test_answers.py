@@ -13,7 +13,7 @@ from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import Complaint
 from pidsup.cli.ctl.logs import Writer
 from pidsup.cli.ctl.terminal import Terminal
-from pidsup.cli.ctl.waiting import is_there
+from pidsup.cli.ctl.waiting import came, is_there
 from pidsup.cli.ctl.words import harmless
 from tests.cli import canned
 from tests.cli.canned import (
@@ -307,6 +307,21 @@ def test_scale_takes_watchers() -> None:
 )
 def test_wait_knows_what_it_waits_for(what: str, answer: dict[str, Any], there: bool) -> None:
     assert is_there(what, answer) is there
+
+
+@pytest.mark.parametrize(
+    ("states", "said"),
+    [
+        (["completed"], "completed"),
+        (["completed", "completed"], "completed"),
+        (["ready", "ready"], "ready"),
+        (["ready", "completed", "ready"], "2 ready, 1 completed"),
+    ],
+)
+def test_wait_says_what_has_come(states: list[str], said: str) -> None:
+    slots = [slot(f"w:{n}", state=state) for n, state in enumerate(states)]
+    assert came("ready", status(watcher("w", *slots))) == said
+    assert came("wanted", status(watcher("w", *slots))) == "wanted"
 
 
 @pytest.mark.parametrize(

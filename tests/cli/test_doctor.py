@@ -38,6 +38,32 @@ def test_this_machine_is_looked_at_without_a_supervisor() -> None:
     assert "problem" not in {finding.level for finding in found}
 
 
+NOT_WRITABLE = (
+    "/proc cannot be written: supervisors listen at abstract addresses instead, "
+    "@pidsup-65534-7/NAME"
+)
+
+
+@pytest.mark.parametrize(
+    ("euid", "runtime", "directory", "said"),
+    [
+        (65534, "", "/proc/no", NOT_WRITABLE),
+        (65534, "/run/user/65534", "/proc/no", NOT_WRITABLE),
+        (65534, "", "/tmp/no", "XDG_RUNTIME_DIR is not set: /tmp/no is used instead"),
+        (0, "", "/tmp/no", "/tmp/no"),
+    ],
+)
+def test_the_runtime_directory_is_the_one_that_is_used(
+    monkeypatch: pytest.MonkeyPatch, euid: int, runtime: str, directory: str, said: str
+) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: euid)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", runtime)
+    monkeypatch.setattr("os.access", lambda path, _: path != "/proc")  # root can anywhere
+    monkeypatch.setattr(doctor_machine, "base", lambda: directory)
+    monkeypatch.setattr("pidsup.control.paths._namespace", lambda: 7)
+    assert doctor_machine._runtime_directory().what == said
+
+
 def found_of(**facts: Any) -> dict[str, Finding]:
     facts.setdefault("version", __version__)
     facts.setdefault("files", [])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import socket
 from pathlib import Path
 
@@ -22,6 +23,17 @@ def test_a_call_sends_parameters_and_returns_them() -> None:
             "method": f"{INTERFACE}.Status",
             "parameters": {"selectors": ["web"]},
         }
+
+
+def test_an_abstract_address_is_written_as_it_is_logged() -> None:
+    name = f"@pidsup-test-{os.getpid()}/shop"
+    with pytest.raises(NotRunning, match=f"no supervisor listens at '{name}': "):
+        Client(name)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(name.replace("@", "\0"))
+        server.listen()
+        with Client(name) as client:
+            assert client.peer_uid() == os.geteuid()
 
 
 def test_an_error_is_raised_with_its_parameters() -> None:

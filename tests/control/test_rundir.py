@@ -22,8 +22,7 @@ def own_base(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     base = tmp_path / "base"
     monkeypatch.setattr("pidsup.control.paths.base", lambda: str(base))
     monkeypatch.setattr("pidsup.control.rundir.base", lambda: str(base))
-    start = f"\0pidsup-test-{os.getpid()}/"
-    monkeypatch.setattr("pidsup.control.paths._abstract_start", lambda: start)
+    monkeypatch.setattr("pidsup.control.paths._namespace", os.getpid)
     return base
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import getpass
 import json
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from pidsup.control.paths import abstract_address
 from tests.support import LIMIT_S, needs_root, read_line, wait_until
 from tests.system.daemon import Daemon
 from tests.system.test_cli import BIN, run
@@ -239,6 +241,22 @@ def test_wait_has_a_timeout_and_knows_the_hopeless(shop: Daemon) -> None:
     assert (failed.returncode, "bad:0 has failed: exited with 3" in failed.stderr) == (1, True)
 
 
+def test_wait_for_a_one_shot_says_that_it_has_completed_or_why_not(daemon: Start) -> None:
+    it = daemon("""
+        [watchers.once]
+        command = "true"
+        restart = "no"
+        [watchers.bad]
+        command = "false"
+        restart = "no"
+        """)
+    done = it.ctl("wait", "once", "--for", "ready")
+    assert (done.returncode, done.stdout) == (0, "once: completed\n")
+    failed = it.ctl("wait", "*", "--timeout", "1min")
+    assert (failed.returncode, failed.stdout) == (1, "")
+    assert failed.stderr.startswith("pidsupctl: bad:0 has failed: exited with 1")
+
+
 # --- run
 
 
@@ -337,6 +355,51 @@ def test_root_finds_the_supervisor_of_a_user(daemon: Start, tmp_path: Path) -> N
     assert (done.returncode, done.stdout.split()[0]) == (0, "web")
     assert (refused.returncode, refused.stdout) == (4, "")
     assert "the supervisor is uid 54321's" in refused.stderr
+
+
+@pytest.fixture
+def read_only(tmp_path: Path) -> Iterator[Daemon]:
+    """Start a supervisor of another user that can write nowhere, as in a read-only container."""
+    as_other = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"]
+    runs = subprocess.run([*as_other, sys.executable, "-c", "import pidsup.kernel"], check=False)
+    if runs.returncode:
+        pytest.skip("*** another user cannot run this Python: it is in a private directory ***")
+    for path in (tmp_path, *tmp_path.parents):
+        if path.stat().st_uid == 0 and str(path).startswith("/tmp/"):
+            path.chmod(0o755)
+    document = "watchers.web.command = 'sleep 1000'"
+    it = Daemon(tmp_path, document, prefix=as_other, environment={"XDG_RUNTIME_DIR": "/proc/no"})
+    it.socket = f"@pidsup-54321-{Path('/proc/self/ns/pid').stat().st_ino}/{it.name}"
+    try:
+        it.begin()
+        yield it
+    finally:
+        it.end()
+
+
+@needs_root
+def test_an_abstract_socket_is_found_by_its_address_and_by_root(read_only: Daemon) -> None:
+    read_only.await_slots(lambda slots: slots["web:0"]["state"] == "ready")
+    assert f"socket={read_only.socket}\n" in read_only.log()
+    by_address = run("pidsupctl", "--socket", read_only.socket, "status")
+    by_name = run("pidsupctl", "-n", read_only.name, "status")
+    assert by_address.stdout.startswith("web  ready ")
+    assert (by_name.returncode, by_name.stdout.split()[:2]) == (0, ["web", "ready"])
+    without = run("pidsupctl", "status", PIDSUP_NAME="").stderr
+    assert f"choose by -n: {read_only.name} (uid 54321)" in without
+    there = f"ok       supervisor         '{read_only.name}' of uid 54321 listens at "
+    assert f"{there}{read_only.socket}" in run("pidsupctl", "doctor").stdout
+
+
+@needs_root
+def test_nobody_passes_for_a_supervisor_of_another_user(tmp_path: Path) -> None:
+    """Any user can bind any abstract name."""
+    name = f"false-{tmp_path.name}"
+    with socket.socket(socket.AF_UNIX) as false:
+        false.bind(abstract_address(name, 54321))
+        false.listen()
+        done = run("pidsupctl", "-n", name, "status")
+    assert (done.returncode, f"no supervisor '{name}' is running" in done.stderr) == (7, True)
 
 
 # --- doctor

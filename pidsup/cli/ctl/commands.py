@@ -98,7 +98,7 @@ class Command:
 #: Understood before the command and behind it.
 GLOBAL = (
     Option("-n --name", "the supervisor; default: PIDSUP_NAME, else the only one", "NAME", "name"),
-    Option("--socket", "the supervisor that listens at this path", "PATH", "file"),
+    Option("--socket", "the supervisor that listens at this path, or @NAME", "PATH", "file"),
     Option(
         "-H --host",
         "a supervisor on another machine, by ssh (PIDSUP_SSH: by another program)",
@@ -274,7 +274,7 @@ _ALL = (
     ),
     Command(
         "wait",
-        "wait until the selected are ready, or down",
+        "wait until the selected are ready or completed, or down",
         "waiting:run",
         (_SOME,),
         (
@@ -287,10 +287,10 @@ _ALL = (
             Option("--timeout", "wait no longer than this: 5s, 2min", "TIME", "duration"),
             Option("-q --quiet", "print nothing but errors"),
         ),
-        more="""Changes nothing.  ready: every worker that is wanted is ready, and there is one;
-        down: none runs; wanted: what `status` calls as wanted.  Fails at once when what is waited
-        for cannot come by itself, as a slot has been given up.  Exit code: 0, or 8 after
-        --timeout.""",
+        more="""Changes nothing.  ready: every slot that is wanted is ready, or has completed as
+        a one-shot does, and there is one; down: none runs; wanted: what `status` calls as wanted.
+        Fails at once, with the reason, when what is waited for cannot come by itself, as a slot
+        has failed.  Exit code: 0, or 1 then, or 8 after --timeout.""",
         examples=(("pidsupctl wait db --timeout 30s && migrate", ""),),
     ),
     Command(

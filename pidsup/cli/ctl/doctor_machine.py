@@ -8,7 +8,7 @@ import signal
 from collections.abc import Iterator
 
 from pidsup.cli.ctl.finding import Finding, ok, problem, warning
-from pidsup.control.paths import base
+from pidsup.control.paths import abstract_address, base, shown
 
 #: Below this version -> what is lost.
 _LOST = {
@@ -155,12 +155,6 @@ def _hidepid() -> Finding:
 
 def _runtime_directory() -> Finding:
     directory = base()
-    if os.geteuid() != 0 and not os.environ.get("XDG_RUNTIME_DIR"):
-        return warning(
-            "runtime directory",
-            f"XDG_RUNTIME_DIR is not set: {directory} is used instead",
-            "log in by what sets it (pam_systemd), as programs that have it set look elsewhere",
-        )
     there = directory
     while not os.path.exists(there):
         there = os.path.dirname(there)
@@ -171,8 +165,15 @@ def _runtime_directory() -> Finding:
     if not os.access(there, os.W_OK):
         return warning(
             "runtime directory",
-            f"{there} cannot be written: supervisors listen at an abstract address instead",
+            f"{there} cannot be written: supervisors listen at abstract addresses instead, "
+            f"{shown(abstract_address('NAME'))}",
             f"make {directory} writable, if files are wanted there",
+        )
+    if os.geteuid() != 0 and not os.environ.get("XDG_RUNTIME_DIR"):
+        return warning(
+            "runtime directory",
+            f"XDG_RUNTIME_DIR is not set: {directory} is used instead",
+            "log in by what sets it (pam_systemd), as programs that have it set look elsewhere",
         )
     return ok("runtime directory", directory)
 

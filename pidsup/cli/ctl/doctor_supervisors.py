@@ -58,7 +58,7 @@ def _there(alive: list[str]) -> Iterator[Finding]:
             yield ok("supervisor", f"{name!r} listens at {place}")
     for name, path, uid in of_others():
         if answers(path):
-            yield ok("supervisor", f"{name!r} of {whose(uid)} listens at {path}")
+            yield ok("supervisor", f"{name!r} of {whose(uid)} listens at {shown(path)}")
     if not alive:
         yield ok("supervisor", f"none of yours runs, looked in {base()}")
 

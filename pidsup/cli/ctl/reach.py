@@ -6,7 +6,7 @@ import os
 
 from pidsup.cli.ctl.endings import NO_RIGHTS, NOT_RUNNING, Complaint
 from pidsup.client import Client, NotRunning, connect
-from pidsup.control.paths import SOCKET
+from pidsup.control.paths import SOCKET, abstract, abstract_address, shown
 
 TYPE_CHECKING = False  # importing `typing` would cost each pidsupctl 2 ms
 if TYPE_CHECKING:
@@ -52,13 +52,13 @@ def _of_another(name: str | None, why: str) -> Client:
     if not alive:
         raise Complaint(why, NOT_RUNNING)
     if len(alive) > 1:
-        listed = "\n".join(f"  --socket {path}  ({whose(uid)})" for _, path, uid in alive)
+        listed = "\n".join(f"  --socket {shown(path)}  ({whose(uid)})" for _, path, uid in alive)
         raise Complaint(f"several supervisors are meant, choose one:\n{listed}", NOT_RUNNING)
     _, path, uid = alive[0]
     client = Client(path)
     if client.peer_uid() != uid:
         client.close()
-        raise Complaint(f"{path!r} is not its owner's, {whose(uid)}: not trusted", NO_RIGHTS)
+        raise Complaint(f"{shown(path)!r} is not its owner's, {whose(uid)}: not trusted", NO_RIGHTS)
     return client
 
 
@@ -69,7 +69,8 @@ def _hint() -> str:
 
 
 def of_others() -> Iterator[tuple[str, str, int]]:
-    """Yield name, socket and owner: for root, users' supervisors; for a user, root's."""
+    """Yield name, address and owner: for root, users' supervisors; for a user, root's."""
+    yield from _abstract_of_others()
     if os.geteuid() != 0:
         yield from _within(_ROOTS, 0)
         return
@@ -80,6 +81,25 @@ def of_others() -> Iterator[tuple[str, str, int]]:
         uid = entry.removeprefix("pidsup-")
         if uid != entry and uid.isdecimal():
             yield from _within(f"{_TEMPORARY}/{entry}", int(uid))
+
+
+def _abstract_of_others() -> Iterator[tuple[str, str, int]]:
+    from pidsup.config.kinds import is_name
+
+    for uid, name in abstract():
+        address = abstract_address(name, uid)
+        ours_to_ask = uid != os.geteuid() and 0 in (uid, os.geteuid())
+        if ours_to_ask and is_name(name) and _listener(address) == uid:
+            yield name, address, uid
+
+
+def _listener(address: str) -> int | None:
+    """Return who listens at an abstract address: it has no owner, and others may be there."""
+    try:
+        with Client(address) as client:
+            return client.peer_uid()
+    except (NotRunning, OSError):
+        return None
 
 
 def _within(directory: str, uid: int) -> Iterator[tuple[str, str, int]]:

@@ -21,10 +21,11 @@ def run(given: Given, client: Client) -> int:
     with reach(given) as asking:
         for _ in client.stream("Events", selectors=given.selectors):
             answer = asking.call("Status", within_s=PATIENCE_S, selectors=given.selectors)
-            if is_there(getattr(given, "for"), answer):
+            what = getattr(given, "for")
+            if is_there(what, answer):
                 signal.setitimer(signal.ITIMER_REAL, 0)
                 if not given.quiet:
-                    print(f"{', '.join(given.selectors)}: {getattr(given, 'for')}")
+                    print(f"{', '.join(given.selectors)}: {came(what, answer)}")
                 return OK
     raise Complaint("the supervisor has ended", FAILED)
 
@@ -35,7 +36,7 @@ def _too_late(*_: object) -> None:
 
 def is_there(what: str, answer: Message) -> bool:
     """Tell whether it has come; Complaint when it cannot come by itself."""
-    slots = [slot for watcher in answer["watchers"] for slot in watcher["slots"]]
+    slots = _slots(answer)
     if what == "down":
         return all(slot["state"] in ("stopped", "completed", "failed") for slot in slots)
     for slot in slots:
@@ -47,3 +48,18 @@ def is_there(what: str, answer: Message) -> bool:
     if not wanted:
         raise Complaint("none of it is wanted: start it first", FAILED)
     return all(slot["state"] in ("ready", "completed") for slot in wanted)
+
+
+def came(what: str, answer: Message) -> str:
+    """Word what has come: a one-shot is not ready for anything, it has completed."""
+    if what != "ready":
+        return what
+    wanted = [slot["state"] for slot in _slots(answer) if slot["wanted"]]
+    completed = wanted.count("completed")
+    if completed in (0, len(wanted)):
+        return "completed" if completed else "ready"
+    return f"{len(wanted) - completed} ready, {completed} completed"
+
+
+def _slots(answer: Message) -> list[Message]:
+    return [slot for watcher in answer["watchers"] for slot in watcher["slots"]]
