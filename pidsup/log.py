@@ -131,6 +131,16 @@ class Timestamps:
         return f"{self._text}.{int(at % 1 * 1000):03}Z"
 
 
+def span(seconds: float) -> str:
+    """Word a number of seconds: "5 ms", "1.2 s", "14 s", "3 min", "5 h", "12 d"."""
+    for size, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
+        if seconds >= 2 * size:
+            return f"{int(seconds // size)} {unit}"
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds:.2g} s" if seconds < 10 else f"{int(seconds)} s"
+
+
 def _quoted(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.6g}"

@@ -488,7 +488,7 @@ _OUTPUT = {
         "console",
         "Where standard output goes: console, the supervisor's own, line by line; capture, "
         "nowhere but `pidsupctl logs`; inherit, the supervisor's own, directly; null; or the "
-        "path of a file.",
+        "path of a file, whose directory is there.",
         systemd="StandardOutput=",
         circus="stdout_stream*, close_child_stdout",
         fills=AT_START,

@@ -11,6 +11,7 @@ from pidsup.loop.outlet import Outlet
 from pidsup.output.formats import Format, Json, Prefixed
 from pidsup.output.harmless import harmless_lines
 from pidsup.output.stream import Stream
+from pidsup.output.trouble import Trouble, trouble
 
 _LIMIT = 1 << 18
 _AT_ONCE = 1 << 16
@@ -92,6 +93,7 @@ class Console:
         self._loop = loop
         self._log = log
         self._fd = fd
+        self.trouble: Trouble | None = None
         self.on_terminal = _is_terminal(fd)
         self._outlet = Outlet(loop, fd, self._more, lost=self._lost)
         self._queue: deque[tuple[Stream, bytes]] = deque()
@@ -124,7 +126,9 @@ class Console:
         self._outlet.write()
 
     def _more(self) -> bytes:
-        """Return what is to be written next."""
+        """Return what is to be written next: what was returned before has been."""
+        if self._written:
+            self.trouble = None
         size = 0
         self._written.clear()
         while self._queue and size < _AT_ONCE:
@@ -141,6 +145,8 @@ class Console:
         for source, data in self._written:
             source.lost(len(data))
         self._written.clear()
+        what = f"cannot write to the supervisor's own output: {error.strerror}"
+        self.trouble = trouble(self.trouble, what, self._loop.time())
         if not self._said:
             self._said = True
             self._log.error(

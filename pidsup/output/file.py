@@ -95,13 +95,8 @@ class LogFile:
         self._looked_at = now
 
     def _open(self) -> None:
-        try:
-            self._fd = os.open(self.path, _FLAGS, 0o640)
-        except FileNotFoundError:
-            if not self._was_open:
-                raise
-            os.makedirs(os.path.dirname(self.path), exist_ok=True)  # somebody has removed it
-            self._fd = os.open(self.path, _FLAGS, 0o640)
+        # No directory is made: with whose rights, and on which disk, if one was unmounted?
+        self._fd = os.open(self.path, _FLAGS, 0o640)
         found = os.fstat(self._fd)
         self._id = found.st_dev, found.st_ino
         self._is_regular = stat.S_ISREG(found.st_mode)

@@ -213,6 +213,13 @@ class SlotOutput:
 
     # --- what is lost
 
+    @property
+    def trouble(self) -> str:
+        """Say why its output cannot be written where it should go, and for how long; else ""."""
+        found = dict.fromkeys(filter(None, (one.trouble for one in self._streams.values())))
+        now = self._outputs.loop.time()
+        return "; ".join(trouble.worded(now) for trouble in found)
+
     def _dropped(self, count: int, say: bool) -> None:
         """Count what is dropped; say it at once, and then now and then."""
         self.dropped_bytes += count

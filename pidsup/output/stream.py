@@ -16,6 +16,7 @@ from pidsup.output.formats import Format, Raw
 from pidsup.output.lines import Lines
 from pidsup.output.pipe import Pipe
 from pidsup.output.ring import Ring
+from pidsup.output.trouble import Trouble
 
 _AT_ONCE = 1 << 16
 _MOST_OWED = 16
@@ -46,6 +47,10 @@ class Sink(Protocol):
     @property
     def failing(self) -> bool:
         """Tell whether it has just failed: what comes now is to be dropped."""
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Return what keeps it from writing, as far as is known."""
 
     @property
     def limit(self) -> int:
@@ -277,6 +282,11 @@ class Stream:
     def is_held_up(self) -> bool:
         """Tell whether the pipe is not read, as its sink has no room: who writes there waits."""
         return self._paused and self.pipe.out >= 0
+
+    @property
+    def trouble(self) -> Trouble | None:
+        """Return what keeps its sink from writing."""
+        return None if self._sink is None else self._sink.trouble
 
     def resume(self) -> None:
         """Go on reading: there is room."""

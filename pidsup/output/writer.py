@@ -20,6 +20,7 @@ from pidsup.loop.loop import Loop
 from pidsup.output.compressor import Compressor, start_thread
 from pidsup.output.file import ROTATE_AGAIN_S, LogFile
 from pidsup.output.stream import Stream
+from pidsup.output.trouble import Trouble, trouble
 
 RETRY_S = 1.0  #: after a failure; until then what comes is dropped
 CLOSE_S = 5.0  #: for what is queued, at the end
@@ -40,7 +41,7 @@ class FileSink:
         self._done_bytes = 0  # the thread's
         self._waiting: list[Stream] = []
         self._retry_at = 0.0
-        self._has_failed = False  # said, and not yet well again
+        self.trouble: Trouble | None = None  #: said, and not yet well again
         self._lost_bytes = 0
         self._ending = False
 
@@ -93,11 +94,13 @@ class FileSink:
         for source, count in lost.items():
             source.lost(count)
         self._lost_bytes += sum(lost.values())
-        if not self._has_failed:
-            self._has_failed = True
+        before, path = self.trouble, self.file.path
+        what = f"cannot write {path}: {error.strerror}"
+        self.trouble = trouble(before, what, self._writer.loop.time())
+        if before is None:
             self._writer.log.error(
                 "cannot write file of output",
-                path=self.file.path,
+                path=path,
                 why=error.strerror,
                 next=f"its lines are dropped, retrying in {RETRY_S:g} s",
             )
@@ -105,7 +108,7 @@ class FileSink:
             self._tell_room()
 
     def _works_again(self) -> None:
-        self._has_failed = False
+        self.trouble = None
         lost, self._lost_bytes = self._lost_bytes, 0
         self._writer.log.info("file of output is written again", path=self.file.path, lost=lost)
 

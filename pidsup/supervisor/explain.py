@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 
+from pidsup.log import span
 from pidsup.policy.lifecycle import State
 from pidsup.policy.restart import GiveUpAction, Restart
 from pidsup.supervisor.changes import Change
@@ -160,7 +161,7 @@ class _Teller:
 
     def _since(self, slot: Slot) -> str:
         """Say what is, since when, and why."""
-        state, since = slot.state, _ago(self.now - slot.since)
+        state, since = slot.state, span(self.now - slot.since)
         reason = self.watcher_itself.waits_for() if state is State.WAITING else slot.reason
         child = slot.child
         if state is State.READY and child is not None:
@@ -177,7 +178,7 @@ class _Teller:
             return
         asked = ", as it was asked to" if last.asked_for else ""
         was = "was " if last.signo is not None else ""
-        yield f"Its last worker {was}{last} after {_ago(last.ran_s)}{asked}."
+        yield f"Its last worker {was}{last} after {span(last.ran_s)}{asked}."
         if last.last_lines and not last.asked_for:
             yield "The last that it wrote:"
             yield from (f"  {line}" for line in last.last_lines)
@@ -187,7 +188,7 @@ class _Teller:
         count = len([at for at in slot.failed_at if self.now - at < policy.interval_s])
         if count and slot.state is not State.FAILED:
             yield (
-                f"It failed {_count(count, 'time')} within {_ago(policy.interval_s)}; after more "
+                f"It failed {_count(count, 'time')} within {span(policy.interval_s)}; after more "
                 f"than {policy.burst} it is given up (start_limit_burst)."
             )
 
@@ -195,11 +196,11 @@ class _Teller:
         due_s = None if slot.due_at is None else max(0.0, slot.due_at - self.now)
         name = slot.name
         if slot.state is State.BACKOFF and due_s is not None:
-            yield f"It is started again in {_ago(due_s)}; at once by: pidsupctl restart {name}"
+            yield f"It is started again in {span(due_s)}; at once by: pidsupctl restart {name}"
         elif slot.state is State.FAILED:
             yield f"{self._given_up()} When that is mended: pidsupctl start {name}"
         elif slot.state is State.STOPPING and due_s is not None:
-            yield f"If it has not ended in {_ago(due_s)}, the next step of its stop plan follows."
+            yield f"If it has not ended in {span(due_s)}, the next step of its stop plan follows."
         elif slot.state is State.KILLING and slot.child is not None:
             where = slot.child.sleeps_in()
             yield f"SIGKILL was sent; its process is in state {where}, and looked at every second."
@@ -245,7 +246,7 @@ class _Teller:
             )
 
     def _by(self, wish: Wish | None) -> str:
-        return "" if wish is None else f": {wish.why}, {_ago(self.now - wish.at)} ago"
+        return "" if wish is None else f": {wish.why}, {span(self.now - wish.at)} ago"
 
 
 _WORDS = {State.BACKOFF: "waiting to be started again", State.KILLING: "being killed"}
@@ -270,13 +271,3 @@ def _list(names: Iterable[str]) -> str:
 
 def _capital(text: str) -> str:
     return text[:1].upper() + text[1:]
-
-
-def _ago(seconds: float) -> str:
-    """Word a number of seconds: "5 ms", "1.2 s", "14 s", "3 min", "5 h", "12 d"."""
-    for size, unit in ((86400.0, "d"), (3600.0, "h"), (60.0, "min")):
-        if seconds >= 2 * size:
-            return f"{int(seconds // size)} {unit}"
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    return f"{seconds:.2g} s" if seconds < 10 else f"{int(seconds)} s"

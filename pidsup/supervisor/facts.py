@@ -104,6 +104,7 @@ def slot_facts(watcher: Watcher, slot: Slot, now: float) -> Facts:
         "last_exit": None if last is None else exit_facts(last),
         "generation": slot.generation,
         "dropped_bytes": 0 if slot.output is None else slot.output.dropped_bytes,
+        "output_trouble": None if slot.output is None else slot.output.trouble or None,
     }
 
 

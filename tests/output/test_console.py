@@ -6,6 +6,7 @@ import json
 import os
 import tty
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -104,3 +105,26 @@ def test_a_long_name_alone_is_written(box: Box) -> None:
     box.run(box.slot("x" * 70, stdout="console"), "echo hello")
     box.settle()
     assert box.stdout.read() == b"x" * 70 + b" | hello\n"
+
+
+def test_a_console_that_can_be_written_again_is_in_no_trouble(
+    epoll_driver: EpollDriver, tmp_path: Path
+) -> None:
+    """A pipe with a name, whose reader has ended and comes back."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader, into = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), os.open(pipe, os.O_WRONLY)
+    box = Box(epoll_driver)
+    box.outputs = Outputs(epoll_driver.loop, box.log, console_fds=(into, into))
+    slot = box.slot(stdout="console")
+    os.close(reader)
+    box.run(slot, "echo lost")
+    box.until(lambda: slot.trouble)
+    assert slot.trouble.startswith("cannot write to the supervisor's own output: Broken pipe, for ")
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    box.run(slot, "echo kept")
+    box.until(lambda: not slot.trouble)
+    assert os.read(reader, 99) == b"web:0 | kept\n"
+    box.close()
+    os.close(reader)
+    os.close(into)

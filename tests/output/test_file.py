@@ -264,8 +264,8 @@ def test_a_file_that_was_truncated_goes_on_from_its_beginning(tmp_path: Path) ->
     assert rotated(path) == []
 
 
-def test_a_directory_that_was_removed_is_made_again(tmp_path: Path) -> None:
-    """If it had been there: a typing error in a path is an error."""
+def test_no_directory_is_made_neither_at_first_nor_when_it_was_removed(tmp_path: Path) -> None:
+    """It goes on when somebody else has made it."""
     path = tmp_path / "a" / "b" / "log"
     file = LogFile(str(path))
     with pytest.raises(FileNotFoundError):
@@ -274,7 +274,9 @@ def test_a_directory_that_was_removed_is_made_again(tmp_path: Path) -> None:
     file.write([b"one\n"])
     path.unlink()
     path.parent.rmdir()
-    path.parent.parent.rmdir()
+    with pytest.raises(FileNotFoundError):
+        file.write([b"none\n"])
+    path.parent.mkdir()
     file.write([b"two\n"])
     file.close()
     assert path.read_bytes() == b"two\n"
@@ -304,6 +306,8 @@ def test_a_full_disk_costs_lines_that_are_counted_and_said_once(box: Box, tmp_pa
     assert said["path"] == str(path)
     assert said["why"] == "No space left on device"
     assert "retrying in 1 s" in str(said["next"])
+    assert slot.trouble.startswith(f"cannot write {path}: No space left on device, for ")
+    assert slot.trouble.endswith("s")
     path.unlink()
     box.until(lambda: not slot._streams[0]._sink.failing)  # type: ignore[union-attr]  # a file
     box.run(slot, "echo kept")
@@ -311,7 +315,27 @@ def test_a_full_disk_costs_lines_that_are_counted_and_said_once(box: Box, tmp_pa
     assert box.log.facts("file of output is written again")[0]["lost"] == 21
     assert path.read_text() == "kept\n"
     assert slot.dropped_bytes == 21
+    assert slot.trouble == ""
     assert box.log.facts("output dropped") == []  # it has been said
+
+
+def test_trouble_lasts_since_the_first_failure_and_has_the_latest_reason(
+    box: Box, tmp_path: Path
+) -> None:
+    """Said once for both streams of a slot, if they have the same file."""
+    path = tmp_path / "a" / "log"
+    slot = box.slot(stdout=str(path), stderr=str(path))
+    box.run(slot, "echo one; echo two >&2")
+    box.until(lambda: slot.trouble)
+    assert slot.trouble.startswith(f"cannot write {path}: No such file or directory, for ")
+    [sink] = box.outputs._writer._files.values()  # type: ignore[union-attr]  # there is one
+    assert sink.trouble is not None
+    sink.trouble = sink.trouble._replace(since=box.driver.loop.time() - 4000)
+    (tmp_path / "a").touch()
+    box.until(lambda: not sink.failing)
+    box.run(slot, "echo three")
+    box.until(lambda: "Not a" in slot.trouble)
+    assert slot.trouble == f"cannot write {path}: Not a directory, for 66 min"
 
 
 def test_a_line_that_did_not_fit_does_not_glue_itself_to_the_next(tmp_path: Path) -> None:

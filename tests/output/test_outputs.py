@@ -330,6 +330,7 @@ def test_a_console_that_is_gone_costs_what_it_was_sent(box: Box) -> None:
     box.settle()
     assert len(box.log.facts("cannot write output")) == 1
     assert slot.dropped_bytes > 1_000_000
+    assert slot.trouble.startswith("cannot write to the supervisor's own output: Broken pipe, for")
 
 
 def test_crashing_workers_behind_a_full_console_cost_bounded_memory(box: Box) -> None:

@@ -108,25 +108,32 @@ def test_a_file_is_rotated_and_compressed(daemon: Start, tmp_path: Path) -> None
     wait_until(lambda: sorted(n for n in os.listdir(tmp_path) if n.startswith("log")) == names)
 
 
-def test_a_directory_that_is_removed_under_it_comes_back(daemon: Start, tmp_path: Path) -> None:
+def test_a_directory_that_is_removed_is_not_made_again_but_awaited(
+    daemon: Start, tmp_path: Path
+) -> None:
+    """Nor is it made at first; meanwhile the status says what is wrong, and lines are counted."""
     path = tmp_path / "logs" / "log"
-    path.parent.mkdir()
-    daemon(
+    one = daemon(
         f"""
         [watchers.web]
         command = ["sh", "-c", "n=0; while :; do n=$((n+1)); echo line $n; sleep 0.01; done"]
         stdout = "{path}"
         """
     )
-    wait_until(contains(path, "line 1\n"))
-    for _ in range(20):  # it may be made again in between
-        path.unlink(missing_ok=True)
-        try:
-            path.parent.rmdir()
-            break
-        except OSError:
-            continue
-    wait_until(contains(path, "line"))
+    why = f"cannot write {path}: No such file or directory, for "
+
+    def in_trouble() -> bool:
+        slot = one.slots()["web:0"]
+        return (slot["output_trouble"] or "").startswith(why) and slot["dropped_bytes"] > 0
+
+    for _ in range(2):
+        wait_until(in_trouble, "said in the status")
+        assert not path.parent.exists()
+        path.parent.mkdir()
+        wait_until(contains(path, "line"), "written again")
+        wait_until(lambda: one.slots()["web:0"]["output_trouble"] is None, "no trouble any more")
+        path.parent.rename(tmp_path / f"gone-{len(os.listdir(tmp_path))}")
+    assert "next='its lines are dropped, retrying in 1 s'" in one.log()
 
 
 def test_a_disk_that_is_full_stops_nobody(daemon: Start, tmp_path: Path) -> None:
