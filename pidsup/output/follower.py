@@ -35,14 +35,15 @@ class Line(NamedTuple):
 class _Unfinished:
     """What there is of a line whose end has yet to come."""
 
-    __slots__ = ("at", "held", "is_torn", "serial", "skipped")
+    __slots__ = ("at", "held", "is_late", "is_torn", "serial", "skipped")
 
     def __init__(self) -> None:
         self.held = bytearray()
         self.at = 0.0
         self.serial = 0
         self.is_torn = True  # we come into the middle of it
-        self.skipped = 0  # bytes of lines whose beginning was not read
+        self.is_late = False  # its beginning had to go before we came to read it
+        self.skipped = 0  # bytes of lines of which that is so
 
     def feed(self, record: Record) -> Iterator[tuple[int, float, bytes, bool]]:
         """Yield serial, time, data and partial of each line that *record* completes."""
@@ -51,7 +52,7 @@ class _Unfinished:
             self.is_torn = False
             if not record.flags & BEGINS:
                 start = record.data.find(b"\n") + 1
-                self.skipped += start
+                self.skipped += start if self.is_late else 0
         while (end := record.data.find(b"\n", start)) >= 0:
             yield self._take(record, record.data[start:end], partial=False)
             start = end + 1
@@ -115,7 +116,8 @@ class _Cursor:
         missed = self.ring.gone_bytes - self._seen_bytes
         self.position, self._seen_bytes = self.ring.start, self.ring.gone_bytes
         missed += len(self._unfinished.rest())
-        self._unfinished.is_torn, self._unfinished.skipped = True, 0
+        self._unfinished.is_torn = self._unfinished.is_late = True
+        self._unfinished.skipped = 0
         return missed
 
     def next(self) -> Record | None:

@@ -32,6 +32,7 @@ from tests.cli.canned import (
     task,
     watcher,
 )
+from tests.support import wait_until
 
 # --- logs
 
@@ -118,14 +119,42 @@ def test_bytes_that_are_no_text_are_shown_on_a_terminal_and_passed_to_a_pipe(
     assert written(capfdbinary, binary) == rb"web:0 | \xff\x00\x1b[2J" + b"\n"
 
 
-def test_what_was_left_out_is_said(capfd: pytest.CaptureFixture[str]) -> None:
-    Writer(Given(output="plain", color="never", timestamps=False, utc=False, abs_time=False)).write(
-        {"lines": [], "missed": 12288}
-    )
-    assert (
-        capfd.readouterr().err
-        == "pidsupctl: 12K of output left out: it came faster than it was read\n"
-    )
+LEFT_OUT = "pidsupctl: {} of output left out: it came faster than it was read\n"
+
+
+def flooded() -> Writer:
+    given = Given(output="plain", color="never", timestamps=False, utc=False, abs_time=False)
+    writer = Writer(given)
+    for _ in range(100):
+        writer.write({"lines": [], "missed": 1024})
+    return writer
+
+
+def test_what_was_left_out_is_said_at_once_and_in_sum_at_the_end(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    writer = flooded()
+    assert capfd.readouterr().err == LEFT_OUT.format("1.0K")
+    writer.close()
+    assert capfd.readouterr().err == LEFT_OUT.format("99K")
+
+
+def test_what_was_left_out_is_said_when_the_flood_is_over(
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logs, "_REST_S", 0.2)
+    writer = flooded()
+    said = ""
+
+    def has_all() -> bool:
+        nonlocal said
+        said += capfd.readouterr().err
+        return "99K" in said
+
+    wait_until(has_all, "the sum")
+    assert said == LEFT_OUT.format("1.0K") + LEFT_OUT.format("99K")
+    writer.close()
+    assert capfd.readouterr().err == ""
 
 
 # --- events

@@ -137,6 +137,16 @@ def test_who_reads_too_slowly_is_told_how_much_it_missed(follow) -> None:  # typ
     assert made.end - made.start <= 4096
 
 
+def test_the_oldest_line_that_is_cut_is_left_out_and_nobody_was_too_slow_for_it(follow) -> None:  # type: ignore[no-untyped-def]
+    """It lost its beginning long before anybody wanted to read it."""
+    made = Ring(STDOUT, 130)
+    for part in (b"first, of which ", b"the end is left\n", b"two\n", b"three\n"):
+        made.add(part, 0.0, 1)
+    assert made.read(made.start).data == b"the end is left\n"
+    assert everything(follow(("w", [made]), lines=3)) == ([b"two", b"three"], 0)
+    assert everything(follow(("w", [made]))) == ([b"two", b"three"], 0)
+
+
 def test_a_ring_grows_for_its_readers_and_shrinks_again(follow) -> None:  # type: ignore[no-untyped-def]
     """Bursts are not lost, and the bound is one megabyte."""
     made = Ring(STDOUT, 4096)

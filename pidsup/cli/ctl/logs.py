@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import signal
 import sys
 import time
 from zlib import crc32
@@ -19,12 +21,20 @@ from pidsup.control.protocol import Message
 
 _LINES = 30
 _AGAIN_S = 0.3  # between tries to find the supervisor again
+_REST_S = 1.0  # between complaints about a flood
 _COLOURS = ("cyan", "yellow", "green", "magenta", "blue")
 
 
 def run(given: Given, client: Client) -> int:
     """Print the past, and with -f what comes, from the next supervisor too."""
     writer = Writer(given)
+    try:
+        return _copy(given, client, writer)
+    finally:
+        writer.close()
+
+
+def _copy(given: Given, client: Client, writer: Writer) -> int:
     lines = given.lines
     if lines is None:
         lines = ALL if given.since is not None else _LINES
@@ -86,7 +96,6 @@ class _Again:
 
 
 def _address(client: Client) -> str:
-    import os
     import socket
 
     with socket.socket(fileno=os.dup(client.fileno())) as connection:
@@ -110,15 +119,22 @@ class Writer:
         self._timed = given.timestamps or self._times.absolute
         self._names = 0
         self._unfinished: tuple[str, str] | None = None  # whose piece is at the cursor
+        self._left_out = _LeftOut()
 
     def write(self, answer: Message) -> None:
         """Write the lines of an answer, and say what it lacks."""
         out = sys.stdout.buffer
         for line in answer["lines"]:
             out.write(self._formatted(line))
-        if answer["missed"]:
-            self._missed(answer["missed"])
+        if answer["missed"] and self._given.output == "json":
+            out.write(json.dumps({"missed": answer["missed"]}).encode() + b"\n")
         out.flush()
+        if answer["missed"] and self._given.output != "json":
+            self._left_out.add(answer["missed"])
+
+    def close(self) -> None:
+        """Say what has not been said yet."""
+        self._left_out.close()
 
     def _formatted(self, line: Message) -> bytes:
         output = self._given.output
@@ -137,11 +153,41 @@ class Writer:
         self._unfinished = whose if line["partial"] else None
         return text if line["partial"] else text + b"\n"
 
-    def _missed(self, count: int) -> None:
-        if self._given.output == "json":
-            sys.stdout.buffer.write(json.dumps({"missed": count}).encode() + b"\n")
-        else:
-            _say(f"{size(count)} of output left out: it came faster than it was read")
+
+class _LeftOut:
+    """Says how much output was left out: at once, and then the sum now and then.
+
+    By a timer's signal, as a flood may end without another answer.
+    """
+
+    def __init__(self) -> None:
+        """Begin with nothing."""
+        self._all = 0  # the signal does not change it: it may come while we do
+        self._said = 0
+        self._rests = False
+
+    def add(self, count: int) -> None:
+        """Count these bytes, too."""
+        self._all += count
+        if not self._rests:
+            signal.signal(signal.SIGALRM, self._say)
+            self._say()
+
+    def _say(self, *_: object) -> None:
+        count, self._said = self._all - self._said, self._all
+        self._rests = count > 0
+        if self._rests:
+            text = f"{size(count)} of output left out: it came faster than it was read\n"
+            os.write(sys.stderr.fileno(), f"pidsupctl: {text}".encode())  # print() may be at work
+            signal.setitimer(signal.ITIMER_REAL, _REST_S)
+
+    def close(self) -> None:
+        """Say the rest."""
+        if self._rests:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            self._say()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
 
 def content(line: Message) -> bytes:
