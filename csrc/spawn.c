@@ -353,20 +353,38 @@ IN_CHILD static void write_pid(char *slot)
         *slot = '\0';
 }
 
-/* Try each path as execvp(3) does, but without its shell; return only on failure. */
+IN_CHILD static int is_file(const char *path)
+{
+        struct stat st; /* the kernel's own, on both machines */
+
+        return RAW(SYS_newfstatat, AT_FDCWD, path, &st, 0) == 0 && S_ISREG(st.st_mode);
+}
+
+IN_CHILD static int is_looked_up(const char *program)
+{
+        while (*program && *program != '/')
+                program++;
+        return !*program;
+}
+
+/* Try each path as execvp(3) does, but without its shell; return only on failure.  EACCES
+ * counts for a file that is there: a directory that cannot be read has nothing, to a shell. */
 IN_CHILD static long exec_first(const struct pidsup_plan *plan)
 {
-        long denied = 0, rc = -ENOENT;
+        long denied = 0;
 
+        if (!is_looked_up(plan->argv[0]))
+                return RAW(SYS_execve, plan->paths[0], plan->argv, plan->envp);
         for (char *const *path = plan->paths; *path; path++) {
-                rc = RAW(SYS_execve, *path, plan->argv, plan->envp);
+                long rc = RAW(SYS_execve, *path, plan->argv, plan->envp);
+
                 if (rc == -EACCES)
-                        denied = rc;
+                        denied = is_file(*path) ? rc : denied;
                 else if (rc != -ENOENT && rc != -ENOTDIR && rc != -ESTALE && rc != -ENODEV &&
                          rc != -ETIMEDOUT)
                         return rc;
         }
-        return denied ? denied : rc;
+        return denied ? denied : -ENOENT;
 }
 
 IN_CHILD static void child(struct birth *birth)

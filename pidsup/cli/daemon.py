@@ -9,6 +9,7 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from pidsup.cli.codes import FAILURE
+from pidsup.config.expand import fill
 from pidsup.config.model import Config, config
 from pidsup.errors import AlreadyRunning
 from pidsup.kernel import LINUX
@@ -23,13 +24,16 @@ from pidsup.watcher.plan import surroundings
 from pidsup.watcher.sockets import Listeners
 
 
-def serve(expanded: bytes) -> int:
-    """Run the supervisor of an expanded configuration, JSON, and return its exit code."""
+def serve(expanded: bytes, *, one_command: bool = False) -> int:
+    """Run the supervisor of an expanded configuration, JSON, and return its exit code.
+
+    That of `pidsup exec` says what is wrong as a shell would.
+    """
     settings = config(json.loads(expanded))
     with ExitStack() as parts:
         loop = EpollLoop(LINUX)
         parts.callback(loop.close)
-        log = StderrLog(loop, LINUX, level=settings.log_level)
+        log = _log(settings, loop, one_command=one_command)
         parts.callback(log.close)
         loop.on_error = log.bug
         codes: list[int] = []
@@ -47,6 +51,14 @@ def serve(expanded: bytes) -> int:
         loop.run()
         log.info("supervisor ended", code=codes[0])
         return codes[0]
+
+
+def _log(settings: Config, loop: Loop, *, one_command: bool) -> StderrLog:
+    if not one_command:
+        return StderrLog(loop, LINUX, level=settings.log_level)
+    from pidsup.cli.command_log import CommandLog
+
+    return CommandLog(loop, LINUX, fill(settings.watchers[0].command[0], {}))
 
 
 def _put_together(

@@ -43,7 +43,7 @@ def run(arguments: Sequence[str]) -> int:
         return FAILURE
     if code or not data:  # it has said why, or has printed the help
         return code
-    return daemon.serve(data)
+    return daemon.serve(data, one_command=arguments[0] == "exec")
 
 
 def _is_new_enough(release: str) -> bool:

@@ -6,6 +6,7 @@ restart costs one call and no conversion.
 
 from __future__ import annotations
 
+import errno
 import os
 from _thread import allocate_lock
 from collections.abc import Iterable, Mapping, Sequence
@@ -30,6 +31,9 @@ _LISTEN_PID = "LISTEN_PID"
 _one_at_a_time = allocate_lock()  # see Plan.spawn
 
 
+_NEED_ROOT = frozenset({"setuid", "setgid", "setgroups", "bounding", "ambient"})
+
+
 class SpawnError(OSError):
     """A process could not be started; `step` is where, `strerror` why."""
 
@@ -39,6 +43,8 @@ class SpawnError(OSError):
         super().__init__(number, os.strerror(number))
         self.step = step
         self._text = f"{what}: {os.strerror(number)}"
+        if number == errno.EPERM and step in _NEED_ROOT and os.geteuid():
+            self._text += ", needs root"
 
     def __str__(self) -> str:
         """Leave out the number: a person reads this."""
@@ -89,7 +95,8 @@ class Plan:
         """Lay out the plan.
 
         *command* is looked up in the PATH of *environment* at each start, as
-        execvp(3) does, but that a script without "#!" is not given to a shell.  The
+        execvp(3) does, but that a script without "#!" is not given to a shell, and a
+        directory that cannot be read is as good as empty.  The
         child's descriptor i is a copy of fds[i], -1 leaves it closed.  *foreground*, instead
         of *new_session*, makes it lead a process group, the foreground one of its terminal if
         it has that as 0.  *ioprio* is (class, level), ioprio_set(2); *rlimits* are (resource,

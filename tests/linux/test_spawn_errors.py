@@ -126,15 +126,15 @@ for attributes in ast.literal_eval(sys.argv[1]):
 def test_what_an_ordinary_user_may_not_do_is_named(rung: int) -> None:
     """Each step that needs a right, asked for without it."""
     cases: list[tuple[dict[str, object], str]] = [
-        ({"uid": 0}, "1 setuid '0': Operation not permitted"),
-        ({"gid": 0}, "1 setgid '0': Operation not permitted"),
-        ({"groups": []}, "1 setgroups: Operation not permitted"),
+        ({"uid": 0}, "1 setuid '0': Operation not permitted, needs root"),
+        ({"gid": 0}, "1 setgid '0': Operation not permitted, needs root"),
+        ({"groups": []}, "1 setgroups: Operation not permitted, needs root"),
         ({"nice": -5}, "13 nice '-5': Permission denied"),
         ({"ioprio": (1, 0)}, "1 ioprio 'class 1, level 0': Operation not permitted"),
         ({"oom_score_adj": -1000}, "13 oom_score_adj '-1000': Permission denied"),
         ({"rlimits": [(resource.RLIMIT_NOFILE, 1, 1 << 30)]}, "1 rlimit: Operation not permitted"),
-        ({"bounding": 0}, "1 bounding: Operation not permitted"),
-        ({"ambient": 1 << NET_RAW}, "1 ambient: Operation not permitted"),
+        ({"bounding": 0}, "1 bounding: Operation not permitted, needs root"),
+        ({"ambient": 1 << NET_RAW}, "1 ambient: Operation not permitted, needs root"),
         ({"cwd": "/root"}, "13 chdir '/root': Permission denied"),
         ({}, "started"),
     ]
@@ -191,6 +191,34 @@ def test_a_program_without_the_right_to_run_it_is_remembered(spawn: Spawn, tmp_p
     (tmp_path / "tool").write_text("#!/bin/sh\n")
     error = failure(spawn, command=["tool"], environment={"PATH": f"{tmp_path}:/bin:/nonexistent"})
     assert str(error) == "exec 'tool': Permission denied"
+
+
+UNREADABLE = """
+import os, sys
+from pidsup.linux.spawn import Plan, SpawnError
+os.chdir(sys.argv[1])
+os.setresuid(65534, 65534, 65534)
+for program in sys.argv[2:]:
+    try:
+        Plan([program], environment={"PATH": "private:.:/etc/passwd"}).spawn()
+    except SpawnError as error:
+        print(error)
+"""
+
+
+@needs_root
+def test_a_directory_that_cannot_be_read_is_as_good_as_empty(tmp_path: Path) -> None:
+    """To a shell, too; with a slash the kernel's word counts.  A directory is no program."""
+    (tmp_path / "private").mkdir(mode=0o700)
+    (tmp_path / "tool").mkdir()
+    tmp_path.chmod(0o755)
+    command = python(UNREADABLE, str(tmp_path), "nosuch", "tool", "private/nosuch")
+    done = run(command, stdout=PIPE, check=True, timeout=LIMIT_S)
+    assert done.stdout.decode().splitlines() == [
+        "exec 'nosuch': No such file or directory",
+        "exec 'tool': No such file or directory",
+        "exec 'private/nosuch': Permission denied",
+    ]
 
 
 def test_a_program_that_cannot_be_run_ends_the_search(spawn: Spawn, tmp_path: Path) -> None:

@@ -235,6 +235,24 @@ def test_exec_ends_as_its_command_does(tmp_path: Path, command: list[str], code:
             assert box.log() == f"{command[1]}\n"
 
 
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["no-such-program"], "no-such-program: No such file or directory"),
+        (["/etc/passwd"], "/etc/passwd: Permission denied"),
+        (["a {slot} 'b'"], "a {slot} 'b': No such file or directory"),
+        (["--directory", "/nope", "true"], "chdir '/nope': No such file or directory"),
+        (["--user", "nope", "true"], "user 'nope': there is no such user"),
+    ],
+)
+def test_exec_says_why_there_is_no_command_as_a_shell_does(
+    tmp_path: Path, arguments: list[str], said: str
+) -> None:
+    with container([_PIDSUP, "exec", *arguments], tmp_path) as box:
+        assert box.wait() in (126, 127)
+        assert box.log() == f"pidsup exec: {said}\n"
+
+
 def test_what_follows_the_first_word_is_the_commands(tmp_path: Path) -> None:
     with container(
         [_PIDSUP, "exec", "--directory", "/", "sh", "-c", 'echo "$@"', "sh", "--", "-x"], tmp_path
