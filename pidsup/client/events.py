@@ -35,6 +35,7 @@ class Event(NamedTuple):
     change: Message | None
     running: bool | None
     workers: int | None
+    due_s: float | None
 
 
 class Gap(NamedTuple):

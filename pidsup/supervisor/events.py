@@ -47,6 +47,7 @@ class Raw(NamedTuple):
     change: Summary | None = None
     running: bool | None = None
     workers: int | None = None
+    due_s: float | None = None  #: of a slot in backoff: until it is tried again
 
 
 class Told(NamedTuple):
@@ -95,8 +96,12 @@ class Events:
         self._fresh = None
         at = self.last % MOST
         raw = self._ring[at]
-        if isinstance(raw, Raw) and raw.why is not slot.why and raw.state is not State.WAITING:
-            self._ring[at] = raw._replace(why=slot.why)
+        if not isinstance(raw, Raw):
+            return
+        if raw.why is not slot.why and raw.state is not State.WAITING:
+            raw = self._ring[at] = raw._replace(why=slot.why)
+        if raw.state is State.BACKOFF and slot.due_at is not None:
+            self._ring[at] = raw._replace(due_s=max(0.0, slot.due_at - self._loop.time()))
 
     def removed(self, slot: Slot) -> None:
         """Publish that there is no such slot any more."""
@@ -231,5 +236,6 @@ def _text(seq: int, raw: Raw) -> bytes:
         "change": None if raw.change is None else summary_facts(raw.change),
         "running": raw.running,
         "workers": raw.workers,
+        "due_s": None if raw.due_s is None else round(raw.due_s, 3),
     }
     return _encode(facts).encode()

@@ -117,5 +117,5 @@ def event(kind: str = "slot", **facts: Any) -> dict[str, Any]:
     return {
         "seq": 5, "at": 1_000_000_000.25, "kind": kind, "subject": "web:0", "state": "ready",
         "reason": "", "pid": None, "exit": None, "change": None, "running": None,
-        "workers": None, **facts,
+        "workers": None, "due_s": None, **facts,
     }  # fmt: skip

@@ -167,17 +167,22 @@ def events_of(**answer: Any) -> list[str]:
 
 def test_events_are_lines() -> None:
     of_change = canned.event(
-        "change", subject="12", state="done", change=change(task(), state="done")
-    )
+        "change", subject="12", state="done", change=change(task(), state="done"),
+        reason="restart web by uid 4000000 (pidsupctl 44)",
+    )  # fmt: skip
     assert events_of(events=[
         canned.event(pid=44),
-        canned.event(state="backoff", reason="exited with 1"),
-        canned.event("watcher", subject="web", state="ready", running=True, workers=5),
+        canned.event(state="backoff", reason="exited with 1", due_s=1.62),
+        canned.event("watcher", subject="web", state="running", running=True, workers=5),
+        canned.event("watcher", subject="web", state="stopped", running=False, workers=4,
+                     reason="stop web by uid 0 (pidsupctl 21720)"),
         of_change,
     ]) == [
         "2001-09-09T01:46:40.250Z  web:0           ready       pid 44",
-        "2001-09-09T01:46:40.250Z  web:0           backoff     exited with 1",
-        "2001-09-09T01:46:40.250Z  web             ready       5 workers wanted",
+        "2001-09-09T01:46:40.250Z  web:0           backoff     exited with 1  retry in 1.6s",
+        "2001-09-09T01:46:40.250Z  web             wanted      running, 5 workers",
+        ("2001-09-09T01:46:40.250Z  web             wanted      stopped; 4 workers when it is "
+        "started  stop web by uid 0 (pidsupctl 21720)"),
         ("2001-09-09T01:46:40.250Z  change 12       done        restart web  "
         "by uid 4000000 (pidsupctl)  1 of 1"),
     ]  # fmt: skip

@@ -49,7 +49,7 @@ def test_a_slot_that_enters_a_state_is_told_with_its_worker(events: Events) -> N
         {
             "seq": 1, "at": 1234.5, "kind": "slot", "subject": "web:3", "state": "ready",
             "reason": "", "pid": 4711, "exit": None, "change": None, "running": None,
-            "workers": None,
+            "workers": None, "due_s": None,
         }
     ]  # fmt: skip
 
@@ -73,6 +73,15 @@ def test_the_reason_is_that_of_the_settled_slot(events: Events) -> None:
     one.why = "something else"
     events.settled(one)
     assert read(events)[0]["reason"] == "TERM sent, KILL after 10 s"
+
+
+def test_a_slot_in_backoff_says_when_it_is_tried_again(events: Events) -> None:
+    one = slot("web:3", State.BACKOFF, why="exited with 1", due_at=None)
+    events.slot(WEB, one)
+    one.due_at = events._loop.time() + 3600
+    events.settled(one)
+    [told] = read(events)
+    assert 3590 < told["due_s"] <= 3600
 
 
 def test_the_reason_of_another_slot_is_not_taken(events: Events) -> None:

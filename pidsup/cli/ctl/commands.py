@@ -264,8 +264,9 @@ _ALL = (
             Option("--cursor", "go on behind this one, of an earlier answer", "CURSOR"),
             *_TIMES,
         ),
-        more="""Ends only when interrupted.  With -o json each answer of the supervisor is a line:
-        first the status (kind snapshot), then events; `cursor` is what --cursor takes.""",
+        more="""Ends with the supervisor, or when interrupted.  With -o json each answer of the
+        supervisor is a line: first the status (kind snapshot), then events; `cursor` is what
+        --cursor takes.""",
         outputs=_TABLE,
         examples=(
             ("pidsupctl events", ""),

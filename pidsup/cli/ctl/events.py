@@ -5,11 +5,11 @@ from __future__ import annotations
 import json
 
 from pidsup.cli.ctl.arguments import Given
-from pidsup.cli.ctl.endings import OK
+from pidsup.cli.ctl.endings import NOT_RUNNING, OK, Complaint
 from pidsup.cli.ctl.reader import end_with_reader
 from pidsup.cli.ctl.terminal import Terminal, standard_output
-from pidsup.cli.ctl.words import Times, actor, clean, many
-from pidsup.client import Client
+from pidsup.cli.ctl.words import Times, actor, clean, duration, many
+from pidsup.client import Client, NotRunning
 from pidsup.control.protocol import Message
 
 
@@ -19,13 +19,29 @@ def run(given: Given, client: Client) -> int:
     here = not given.host
     end_with_reader()
     asked = {"selectors": given.selectors or None, "cursor": given.cursor}
-    for answer in client.stream("Events", **asked):
-        if given.output == "json":
-            print(json.dumps(answer), flush=True)
-        else:
-            for line in worded(answer, terminal, times, here=here):
-                print(line, flush=True)
+    is_ending = False
+    try:
+        for answer in client.stream("Events", **asked):
+            is_ending = is_ending or _tells_the_end(answer)
+            if given.output == "json":
+                print(json.dumps(answer), flush=True)
+            else:
+                for line in worded(answer, terminal, times, here=here):
+                    print(line, flush=True)
+    except (NotRunning, Complaint) as error:  # the latter through ssh
+        if not is_ending:
+            raise
+        raise Complaint("the supervisor has ended", NOT_RUNNING) from error
     return OK
+
+
+def _tells_the_end(answer: Message) -> bool:
+    """Tell whether the supervisor is stopping everything, and will hang up as ordered."""
+    if answer["status"] is not None:
+        return bool(answer["status"]["state"] == "stopping")
+    return any(
+        event["kind"] == "supervisor" and event["state"] == "stopping" for event in answer["events"]
+    )
 
 
 def worded(answer: Message, terminal: Terminal, times: Times, *, here: bool) -> list[str]:
@@ -54,24 +70,29 @@ def _snapshot(answer: Message, terminal: Terminal) -> list[str]:
 
 def line(event: Message, terminal: Terminal, times: Times, *, here: bool) -> str:
     """Word type Event."""
-    change = event["change"]
-    subject = event["subject"]
-    details: list[str] = []
-    if event["kind"] == "change":
-        subject = f"change {subject}"
-        if change is not None:
-            what = f"{change['kind']} {change['what']}".strip()
-            details.append(clean(what))
-            details.append(f"by {actor(change['actor'], here=here)}")
-            details.append(f"{change['over']} of {change['total']}")
+    subject, state, details = event["subject"], event["state"], []
+    if event["change"] is not None:
+        subject, details = f"change {subject}", _of_change(event["change"], here=here)
+    elif event["kind"] == "watcher":  # its state is what is wanted, which takes time
+        state, details = "wanted", [_wanted(event)]
     if event["pid"] is not None:
         details.append(f"pid {event['pid']}")
-    if event["reason"]:
+    if event["reason"] and event["change"] is None:  # of which that is a summary
         details.append(clean(event["reason"]))
-    if event["workers"] is not None:
-        details.append(many(event["workers"], "worker") + " wanted")
-    if event["running"] is False:
-        details.append("to be stopped")
-    state = terminal.state(event["state"], 10)
-    text = f"{times.clock(event['at'])}  {subject:14}  {state}  {'  '.join(details)}"
-    return text.rstrip()
+    if event.get("due_s") is not None:
+        details.append(f"retry in {duration(event['due_s'])}")
+    start = f"{times.clock(event['at'])}  {subject:14}  {terminal.state(state, 10)}"
+    return f"{start}  {'  '.join(details)}".rstrip()
+
+
+def _of_change(change: Message, *, here: bool) -> list[str]:
+    return [
+        clean(f"{change['kind']} {change['what']}".strip()),
+        f"by {actor(change['actor'], here=here)}",
+        f"{change['over']} of {change['total']}",
+    ]
+
+
+def _wanted(event: Message) -> str:
+    workers = many(event["workers"], "worker")
+    return f"running, {workers}" if event["running"] else f"stopped; {workers} when it is started"
