@@ -18,6 +18,7 @@ from pidsup.loop.loop import Loop
 from pidsup.supervisor.changes import Actor
 
 _READ_BYTES = 65536
+_LAST_ANSWERS = 16  # at the end: as many as hold all events that are kept
 
 
 class Connection:
@@ -214,6 +215,15 @@ class Connection:
         self._read_no_more()
         self._hang_up = True
         self._send(encode(refusal(why)))
+
+    def finish(self) -> None:
+        """Send what its stream still has, as far as that is taken at once, and hang up.
+
+        The last events, of the end itself, come in the turn in which the loop ends.
+        """
+        for _ in range(_LAST_ANSWERS):
+            self._pump()
+        self.close()
 
     def close(self) -> None:
         """Hang up; twice is once."""

@@ -115,13 +115,13 @@ class Server:
         self._loop.add_reader(self._socket.fileno(), self._accept)
 
     def close(self) -> None:
-        """Hang up on all."""
+        """Tell all what is left to tell, as far as they take it at once, and hang up."""
         if self._paused is not None:
             self._paused.cancel()
         self._loop.remove_reader(self._socket.fileno())
         self._socket.close()
         for connection in list(self._connections):
-            connection.close()
+            connection.finish()
         while self._reserve:
             os.close(self._reserve.pop())
 
