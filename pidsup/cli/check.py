@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from pidsup import __version__
+from pidsup.cli.checks import machine
 from pidsup.cli.codes import OK, USAGE
-from pidsup.config import machine
 from pidsup.config.kind import Value
 from pidsup.config.load import read
 from pidsup.config.problem import Problem
@@ -92,7 +92,7 @@ def _check(path: str) -> int:
     expanded, findings = read(path)
     if expanded is not None:
         machine.check(expanded, findings)
-        from pidsup.cli.addresses import check_addresses
+        from pidsup.cli.checks.addresses import check_addresses
 
         check_addresses(expanded, findings)
     _complain(findings.in_order())

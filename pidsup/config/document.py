@@ -72,10 +72,13 @@ class Document:
         return True
 
     def where(self, path: Path) -> Origin:
-        """Return who said *path*, or the nearest table around it."""
+        """Return who said *path*, or first something in it, or the nearest table around it."""
         while path:
             if path in self._origins:
                 return self._origins[path]
+            for known, origin in self._origins.items():
+                if known[: len(path)] == path:  # [a.b] says a, and has no line for it
+                    return origin
             path = path[:-1]
         return Origin(self.files[0], None)
 

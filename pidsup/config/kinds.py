@@ -27,8 +27,15 @@ def boolean(value: object) -> bool:
 
 def text(value: object) -> str:
     """Take a string, not empty and without NUL."""
-    if not isinstance(value, str) or not value or "\0" in value:
+    if not isinstance(value, str) or not value:
         raise must_be("a string, and not empty", value)
+    return without_nul(value)
+
+
+def without_nul(value: str) -> str:
+    """Take what has no NUL in it, which to the kernel is the end."""
+    if "\0" in value:
+        raise Wrong(((), "must not have a NUL in it"))  # not shown: it may be a secret
     return value
 
 
@@ -104,6 +111,7 @@ def array(kind: Kind, plural: str) -> Kind:
 
 def command(value: object) -> list[Value]:
     """Take an array of strings, or one string that is split into words as a shell does."""
+    given = value
     if isinstance(value, str):
         import shlex
 
@@ -112,7 +120,7 @@ def command(value: object) -> list[Value]:
         except ValueError as error:
             raise Wrong(((), f"cannot be split into words: {str(error).lower()}")) from error
     if not isinstance(value, list) or not value:
-        raise must_be("an array of strings, the program first", value)
+        raise must_be("an array of strings, the program first", given)
     parts = Parts()
     words = [parts.read(i, _word, word) for i, word in enumerate(value)]
     parts.done()
@@ -122,9 +130,9 @@ def command(value: object) -> list[Value]:
 
 
 def _word(value: object) -> str:
-    if not isinstance(value, str) or "\0" in value:
+    if not isinstance(value, str):
         raise must_be("a string", value)
-    return value
+    return without_nul(value)
 
 
 def environment(value: object) -> dict[str, Value]:
@@ -136,12 +144,16 @@ def environment(value: object) -> dict[str, Value]:
     for key, item in value.items():
         if not key or "=" in key or "\0" in key:
             parts.refuse(key, "is no name of a variable: it is empty, or has '=' or NUL in it")
-        elif not isinstance(item, str | int | float) or "\0" in str(item):
+        elif not isinstance(item, str | int | float):
             parts.refuse(key, "must be a string")  # which is not shown: it may be a secret
         else:
-            found[key] = str(item).lower() if isinstance(item, bool) else str(item)
+            found[key] = parts.read(key, _variable, item)
     parts.done()
     return found
+
+
+def _variable(value: object) -> str:
+    return str(value).lower() if isinstance(value, bool) else without_nul(str(value))
 
 
 def account(value: object) -> str:
@@ -180,8 +192,8 @@ def output(*words: str) -> Kind:
     what = f"{listed}, or a path with a slash"
 
     def parse(value: object) -> str:
-        if isinstance(value, str) and (value in words or ("/" in value and "\0" not in value)):
-            return value
+        if isinstance(value, str) and (value in words or "/" in value):
+            return without_nul(value)
         raise must_be(what, value)
 
     schema = {"anyOf": [{"enum": list(words)}, {"type": "string", "pattern": "/"}]}

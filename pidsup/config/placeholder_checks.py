@@ -106,9 +106,12 @@ class _Texts:
             self._findings.error(
                 path, f"{{{name}}} is no socket of this watcher: add {socket!r} to `sockets`"
             )
-        elif near or is_placeholder(name):
-            hint = f", did you mean {{{near}}}?" if near else ": there is no such socket"
-            self._findings.warning(path, f"{{{name}}} names nothing and stays as it is{hint}")
+        elif is_placeholder(name):
+            hint = f", did you mean {{{near}}}?" if near else f"; {{{{{name}}}}} is no placeholder"
+            self._findings.error(path, f"{{{name}}} names a socket that does not exist{hint}")
+        elif near:
+            text = f"{{{name}}} names nothing and stays as it is, did you mean {{{near}}}?"
+            self._findings.warning(path, text)
 
     def _explain_circus(self, path: Path, match: re.Match[str]) -> None:
         name = match[1] or match[2]

@@ -5,7 +5,8 @@ Pure.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
 from pidsup.config.document import Document
@@ -108,10 +109,21 @@ def _check_after(watchers: Mapping[str, Any], findings: Findings) -> None:
         name: [other for other in values["after"] if other in watchers]
         for name, values in watchers.items()
     }
-    try:
-        start_order(list(watchers), after)
-    except CycleError as error:
+    for circle in _circles(list(watchers), after):
         findings.error(
-            ("watchers", error.cycle[0], "after"),
-            f"waits for itself: {error}; remove one of these",
+            ("watchers", circle[0], "after"),
+            f"waits for itself: {' -> '.join(circle)}; remove one of these",
         )
+
+
+def _circles(names: list[str], after: dict[str, list[str]]) -> Iterator[tuple[str, ...]]:
+    """Yield the circles one by one; each is opened to find the next."""
+    while True:
+        try:
+            start_order(names, after)
+        except CycleError as error:
+            yield error.cycle
+            for name, other in pairwise(error.cycle):
+                after[name].remove(other)
+        else:
+            return

@@ -78,7 +78,7 @@ class Roles:
 
 
 def resolve(access: Access) -> Roles:
-    """Look the names up; who does not exist, of which `config.machine` warns, has no role."""
+    """Look the names up; who does not exist, of which `cli.checks` warns, has no role."""
     users: dict[int, Role] = {}
     groups: dict[int, Role] = {}
     for role, account in _accounts(access):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from pidsup.config.expand import fill, names_in
@@ -61,9 +61,10 @@ def ingredients(
 ) -> dict[str, Any]:
     """Return what a plan is made from, as of make_plan: what Plan takes, by name."""
     attributes = spec.attributes
-    values = {**values, **_socket_numbers(spec), **_variables(spec, around)}
+    numbers = socket_numbers(spec.sockets, spec.stdin_socket)
+    values = {**values, **numbers, **_variables(spec, around)}
     environment = _inherited(spec, around)
-    uid, gid, groups = _credentials(attributes, environment)
+    uid, gid, groups = credentials(attributes, environment)
     environment.update({name: fill(text, values) for name, text in spec.environment.items()})
     listen_fds = spec.listen_fds and bool(spec.sockets)
     if listen_fds:
@@ -102,10 +103,11 @@ def _texts(spec: WatcherSpec) -> Iterator[str]:
     yield spec.attributes.working_directory or ""
 
 
-def _socket_numbers(spec: WatcherSpec) -> dict[str, str]:
-    numbers = {f"sockets.{name}": str(_FIRST_SOCKET + n) for n, name in enumerate(spec.sockets)}
-    if spec.stdin_socket is not None:
-        numbers.setdefault(f"sockets.{spec.stdin_socket}", "0")
+def socket_numbers(sockets: Iterable[str], stdin_socket: str | None) -> dict[str, str]:
+    """Return the descriptors of a watcher's sockets as placeholders have them."""
+    numbers = {f"sockets.{name}": str(_FIRST_SOCKET + n) for n, name in enumerate(sockets)}
+    if stdin_socket is not None:
+        numbers.setdefault(f"sockets.{stdin_socket}", "0")
     return numbers
 
 
@@ -147,10 +149,13 @@ def _descriptors(spec: WatcherSpec, around: Surroundings) -> list[int]:
 # --- who it is
 
 
-def _credentials(
+def credentials(
     attributes: Attributes, environment: dict[str, str]
 ) -> tuple[int | None, int | None, list[int] | None]:
-    """Return uid, gid and groups, None to leave them; set the variables of the user."""
+    """Return uid, gid and groups, None to leave them; set the variables of the user.
+
+    LookupError when there is no such user or group.
+    """
     uid = gid = groups = None
     if attributes.user is not None:
         uid, gid, groups = _user(attributes.user, environment)

@@ -98,15 +98,15 @@ def test_the_good_one_is_good(problems: Check) -> None:
         (
             'working_directory = "/{sockets.htpp}"',
             (
-                "warning: 6: working_directory: {sockets.htpp} names nothing and stays as it "
-                "is, did you mean {sockets.http}?"
+                "6: working_directory: {sockets.htpp} names a socket that does not exist, did you "
+                "mean {sockets.http}?"
             ),
         ),
         (
             'environment.X = "{sockets.other}"',
             (
-                "warning: 6: environment.X: {sockets.other} names nothing and stays as it "
-                "is: there is no such socket"
+                "6: environment.X: {sockets.other} names a socket that does not exist; "
+                "{{sockets.other}} is no placeholder"
             ),
         ),
         (

@@ -283,6 +283,30 @@ def test_a_circle_is_named() -> None:
     )
 
 
+def test_all_circles_are_named_in_one_go() -> None:
+    """One that is of one watcher alone, too; and what only waits for a circle is none."""
+    assert complaints("""\
+        watchers.a = { command = "a", after = ["b"] }
+        watchers.b = { command = "b", after = ["a"] }
+        watchers.c = { command = "c", after = ["a", "e"] }
+        watchers.e = { command = "e", after = ["e", "a"] }
+        """) == [
+        "shop.toml:1: watchers.a.after: waits for itself: a -> b -> a; remove one of these",
+        "shop.toml:4: watchers.e.after: waits for itself: e -> e; remove one of these",
+    ]
+
+
+@pytest.mark.parametrize("unknown", ["[nope]", "[nope.deeper.x]", "nope.x = 1", "[[nope]]"])
+def test_an_unknown_section_has_a_line_however_it_is_written(unknown: str) -> None:
+    (text,) = complaints(f"# first\nwatchers.a.command = 'a'\n{unknown}\n")
+    assert text.startswith("shop.toml:3: nope: unknown section")
+
+
+def test_a_watcher_that_is_said_key_by_key_has_the_line_of_the_first() -> None:
+    (text,) = complaints("watchers.a.command = 'a'\nwatchers.b.workers = 2\n")
+    assert text == "shop.toml:2: watchers.b: has no command: add command = ..."
+
+
 def test_stop_signal_beside_a_stop_plan_is_an_error_not_ignored() -> None:
     (text,) = complaints("""\
         [watchers.a]
@@ -300,7 +324,11 @@ def test_stop_signal_beside_a_stop_plan_is_an_error_not_ignored() -> None:
         ('command = ["a", 3]', "[1]: must be a string, not 3"),
         ('command = [""]', ": must name a program first"),
         ('command = "a \'b"', ": cannot be split into words: no closing quotation"),
-        ('command = ["a\\u0000b"]', "[0]: must be a string, not 'a\\x00b'"),
+        ('command = ["a\\u0000b"]', "[0]: must not have a NUL in it"),
+        ('command = ""', ": must be an array of strings, the program first, not ''"),
+        ('environment = { A = "a\\u0000b" }', ".A: must not have a NUL in it"),
+        ('stdout = "/a\\u0000b"', ": must not have a NUL in it"),
+        ('working_directory = "a\\u0000b"', ": must not have a NUL in it"),
         ("workers = true", ": must be a whole number from 0 to 100000, not true"),
         ("workers = 1.5", ": must be a whole number from 0 to 100000, not 1.5"),
         ("min_uptime = -1", ': must be a duration such as "100ms", "5s", "1min 30s", or seconds'),

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from pidsup.cli.addresses import check_addresses
-from pidsup.config import machine
+from pidsup.cli.checks import machine
+from pidsup.cli.checks.addresses import check_addresses
 from pidsup.config.load import read
 
 Check = Callable[[str], list[str]]

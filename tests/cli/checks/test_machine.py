@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
 
-from pidsup.config import machine
+from pidsup.cli.checks import machine
+from pidsup.cli.checks.rights import Rights, lacking, rights
 from pidsup.config.load import read
-from pidsup.config.machine_rights import Rights, lacking, rights
 from pidsup.config.process_kinds import CAPABILITIES, RLIMITS
-from pidsup.linux.spawn import DEFAULT_PATH
+from tests.support import needs_root
 
 Check = Callable[[str], list[str]]
 
@@ -54,7 +55,10 @@ def lacks(tmp_path: Path) -> Check:
         ('user = "no-such-user"', "user: there is no user 'no-such-user': create it or correct"),
         ('group = "no-such-group"', "group: there is no group 'no-such-group': create it or "),
         ('supplementary_groups = ["root", "nope"]', "supplementary_groups[1]: there is no group"),
-        ("cpu_affinity = [0, 9999]", "cpu_affinity: names processors that this machine does not "),
+        (
+            "cpu_affinity = '0,9000-9098,9100'",
+            "cpu_affinity: names processors that this machine does not have: 9000-9098,9100",
+        ),
         ('working_directory = "nope"', "working_directory: '/nope' does not exist: create it or"),
         ('working_directory = "shop.toml"', "working_directory: '/shop.toml' is not a directory"),
         ('stdout = "nope/log"', "stdout: '/nope' does not exist: create it or correct the path"),
@@ -100,8 +104,74 @@ def test_a_program_is_executable_and_no_directory(lacks: Check, tmp_path: Path) 
 
 
 def test_the_path_without_an_inherited_environment_is_that_of_the_start(lacks: Check) -> None:
-    assert machine.DEFAULT_PATH == DEFAULT_PATH
     assert lacks("inherit_environment = false") == []
+
+
+# --- as the worker's user
+
+
+@pytest.fixture
+def private() -> Iterator[Path]:
+    """Make a directory of root and group 4242, which has a tool and another directory in it."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        (folder / "deep").mkdir()
+        tool = folder / "tool"
+        tool.write_text("#!/bin/sh\n")
+        tool.chmod(0o755)
+        os.chown(folder, 0, 4242)
+        folder.chmod(0o750)
+        yield folder
+
+
+@needs_root
+@pytest.mark.parametrize(
+    ("more", "said"),
+    [
+        ("working_directory = 'HERE'", "working_directory: 'HERE' cannot be entered by 'nobody'"),
+        (
+            "working_directory = 'HERE/deep'",
+            "working_directory: 'HERE/deep' cannot be reached by 'nobody': correct the permissions",
+        ),
+        (
+            "environment.PATH = 'HERE'",
+            "command: 'true' is in no directory of PATH that 'nobody' may search: install it or",
+        ),
+    ],
+)
+def test_directories_are_entered_as_the_user(
+    lacks: Check, private: Path, more: str, said: str
+) -> None:
+    """The kernel is asked: groups, and what is above, have a say."""
+    more = f"user = 'nobody'\n{more}".replace("HERE", str(private))
+    (text,) = lacks(more)
+    assert text.startswith(f"watchers.web.{said}".replace("HERE", str(private)))
+    if "PATH" not in more:
+        assert lacks(f"{more}\nsupplementary_groups = 4242") == []
+        assert lacks(f"{more}\nambient_capabilities = 'dac_override'") == []
+
+
+@needs_root
+def test_programs_are_run_as_the_user(lacks: Check, private: Path) -> None:
+    tool = f"[watchers.b]\ncommand = '{private}/tool'\n"
+    user, group = "user = 'nobody'\n", "supplementary_groups = 4242\n"
+    (text,) = lacks(tool + user)
+    assert text.startswith(f"watchers.b.command: '{private}/tool' cannot be reached by 'nobody': c")
+    assert lacks(tool + user + group) == []
+    (private / "tool").chmod(0o700)
+    (text,) = lacks(tool + user + group)
+    assert text.startswith(f"watchers.b.command: '{private}/tool' cannot be executed by 'nobody': ")
+    assert lacks(tool) == []
+
+
+@needs_root
+def test_where_the_supervisor_runs_need_not_be_entered(
+    lacks: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A worker is born there."""
+    tmp_path.chmod(0o700)
+    monkeypatch.chdir(tmp_path)
+    assert lacks("user = 'nobody'") == []
 
 
 # --- rights

@@ -9,19 +9,21 @@ from __future__ import annotations
 import grp
 import os
 import pwd
-import shutil
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from pidsup.cli.checks.access import Identity, Question, answers
+from pidsup.cli.checks.rights import Rights, lacking, rights
 from pidsup.config.expand import fill, names_in
 from pidsup.config.kind import Path, Wrong
-from pidsup.config.machine_rights import Rights, lacking, rights
+from pidsup.config.model import Attributes
 from pidsup.config.problem import Findings
-from pidsup.config.process_kinds import processors
+from pidsup.config.process_kinds import CAPABILITIES, processors
+from pidsup.linux.spawn import DEFAULT_PATH
+from pidsup.watcher.plan import credentials, socket_numbers
 
-#: What exec looks in without PATH, linux/spawn.py.
-DEFAULT_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_FIRST_SOCKET = 3  # SD_LISTEN_FDS_START, sd_listen_fds(3)
+#: With these, permissions of files do not count: capabilities(7).
+_PASS = sum(1 << CAPABILITIES.index(name) for name in ("dac_override", "dac_read_search"))
 
 
 def check(expanded: Mapping[str, Any], findings: Findings, mine: Rights | None = None) -> None:
@@ -95,8 +97,18 @@ def _check_processors(path: Path, values: Mapping[str, Any], findings: Findings)
     if beyond:
         findings.error(
             (*path, "cpu_affinity"),
-            f"names processors that this machine does not have: {', '.join(map(str, beyond))}",
+            f"names processors that this machine does not have: {_ranges(beyond)}",
         )
+
+
+def _ranges(numbers: list[int]) -> str:
+    """Write numbers in order as they may be written in a file: 2-5,8."""
+    starts = [n for n in numbers if n - 1 not in numbers]
+    ends = [n for n in numbers if n + 1 not in numbers]
+    return ",".join(
+        f"{start}-{end}" if end > start else str(start)
+        for start, end in zip(starts, ends, strict=True)
+    )
 
 
 def _processors() -> set[Any]:
@@ -116,7 +128,7 @@ def _slots(name: str, values: Mapping[str, Any]) -> list[dict[str, str]]:
     fixed = {
         "watcher": name,
         "generation": "1",
-        **{f"sockets.{s}": str(_FIRST_SOCKET + i) for i, s in enumerate(values["sockets"])},
+        **socket_numbers(values["sockets"], values["stdin_socket"]),
         **{n: os.environ.get(n.removeprefix("env."), "") for n in used if n.startswith("env.")},
     }
     slots = range(values["workers"] if "slot" in used else 1)
@@ -139,21 +151,35 @@ def _check_files(
         for file in _distinct(values[key], slots):
             if "/" in file:
                 _check_log((*path, key), file, findings)
-    folder = values["working_directory"]
-    missing = [one for one in _distinct(folder or ".", slots) if not os.path.isdir(one)]
-    for one in missing:
-        what = "is not a directory" if os.path.exists(one) else "does not exist"
-        findings.error(
-            (*path, "working_directory"), f"{one!r} {what}: create it or correct the path"
-        )
-    if not missing and isinstance(values["command"], list):  # else there is none
-        search = values["environment"].get("PATH", _inherited_path(values))
-        programs = {
-            (fill(values["command"][0], slot), fill(folder or ".", slot), fill(search, slot)): None
-            for slot in slots
-        }
-        for program, where, among in programs:
-            _check_program((*path, "command"), program, where, among, findings)
+    questions = list(dict.fromkeys(_question(values, slot) for slot in slots))
+    who = values["user"] or "the worker"
+    for folder, program in dict.fromkeys(answers(questions, who, _identity(values))):
+        if folder:
+            findings.error((*path, "working_directory"), folder)
+        if program:
+            findings.error((*path, "command"), program)
+
+
+def _question(values: Mapping[str, Any], slot: Mapping[str, str]) -> Question:
+    folder, command = values["working_directory"], values["command"]
+    search = values["environment"].get("PATH", _inherited_path(values))
+    return Question(
+        "" if folder is None else fill(folder, slot),
+        fill(command[0], slot) if isinstance(command, list) else None,  # else it was refused
+        fill(search, slot),
+    )
+
+
+def _identity(values: Mapping[str, Any]) -> Identity | None:
+    """Return whom the worker runs as, None if that is as we are or cannot be known."""
+    keys = ("user", "group", "supplementary_groups")
+    user, group, more = (values[key] for key in keys)
+    if os.geteuid() or values["ambient_capabilities"] & _PASS or not (user or group or more):
+        return None
+    try:
+        return credentials(Attributes(user, group, tuple(more)), {})
+    except LookupError:  # which has been said
+        return None
 
 
 def _distinct(text: str, slots: list[dict[str, str]]) -> list[str]:
@@ -172,17 +198,3 @@ def _check_log(path: Path, file: str, findings: Findings) -> None:
             findings.error(path, f"{file!r} is not writable for pidsup: correct its permissions")
     else:
         _check_directory(path, os.path.dirname(file), findings)
-
-
-def _check_program(path: Path, program: str, folder: str, search: str, findings: Findings) -> None:
-    if "/" in program:
-        full = os.path.join(folder, program)
-        if not os.path.exists(full):
-            findings.error(path, f"{program!r} does not exist: install it or correct the path")
-        elif os.path.isdir(full):
-            findings.error(path, f"{program!r} is a directory")
-        elif not os.access(full, os.X_OK):
-            findings.error(path, f"{program!r} is not executable: chmod +x it")
-    elif shutil.which(program, path=search) is None:
-        text = f"{program!r} is in no directory of PATH: install it or give its full path"
-        findings.error(path, text)
