@@ -323,6 +323,21 @@ def test_scale_takes_watchers() -> None:
     assert end.value.code == 2
 
 
+@pytest.mark.parametrize(
+    ("facts", "said"),
+    [
+        ({"workers": 0}, "web is scaled to 0 (pidsupctl scale web 1 is more)"),
+        ({"workers": 2}, "web has 2 workers"),
+        ({"workers": 2, "running": False}, "web is stopped; started, it has 2 workers"),
+    ],
+)
+def test_nothing_to_do_says_why(facts: dict[str, Any], said: str) -> None:
+    made = change(kind="start", state="done")
+    assert (
+        changing.nothing_to_do(made, [watcher("web", **facts)]) == f"start: nothing to do, {said}"
+    )
+
+
 # --- wait
 
 

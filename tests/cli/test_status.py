@@ -84,6 +84,33 @@ def test_at_200_columns_nothing_is_broken() -> None:
     assert shown(SHOP, WIDE) == shown(SHOP, PIPE)
 
 
+LONG = "a-watcher-with-a-very-long-name-of-more-than-forty-letters"
+
+
+def test_a_long_name_has_a_line_of_its_own_and_moves_nobody_else() -> None:
+    answer = status(
+        watcher(LONG, slot(f"{LONG}:0", pid=4121), down(f"{LONG}:1", reason="exited with 1")),
+        watcher("web", slot("web:0"), slot("web:1")),
+        watcher("mailer", slot("mailer:0")),
+        watcher(f"{LONG}x", slot(f"{LONG}x:0")),
+    )
+    assert shown(answer, NARROW) == [
+        LONG,
+        "         degraded 1/2",
+        f"  {LONG}:0",
+        "         ready      pid 4121  up 3.0s",
+        f"  {LONG}:1",
+        "         backoff    exited with 1",
+        "web      ready 2/2",
+        "  web:0  ready      pid 7     up 3.0s",
+        "  web:1  ready      pid 7     up 3.0s",
+        "mailer   ready      pid 7     up 3.0s",
+        f"{LONG}x",
+        "         ready      pid 7     up 3.0s",
+    ]
+    assert shown(answer, PIPE)[0] == f"{LONG}      degraded 1/2"
+
+
 def test_colour_changes_nothing_but_colour() -> None:
     coloured = shown(SHOP, COLOURED)
     assert [re.sub(r"\x1b\[\d*m", "", line) for line in coloured] == shown(SHOP, NARROW)

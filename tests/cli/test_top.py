@@ -167,10 +167,29 @@ def test_scrolling_stays_within_the_rows() -> None:
         assert first() == top, key
 
 
+HELP = [
+    "  up, down, j, k       a line",
+    "  PgUp, PgDn, space    a page",
+    "  Home, End, g, G      the first, the last",
+    "  s                    sort by the next: cpu, mem, restarts, name",
+    "  c  m  r  n           sort by cpu, mem, restarts, name",
+    "  t                    fold the slots of watchers, and unfold them",
+    "  /                    show only what has a text in name or state; Esc ends it",
+    "  q                    quit",
+    "  CPU%                 of one processor, over the time between two looks",
+    "  MEM                  memory; what processes share is counted in each of them",
+    "  THR                  threads",
+    "  RST                  restarts that nobody asked for",
+    "                       Sums are over the tree of processes of each slot.",
+]
+
+
 def test_help_is_shown_until_a_key_is_pressed() -> None:
     shown = view()
     shown.press("?")
-    assert "quit" in "".join(shown.screen(80, 24, NARROW)[3:-1])
+    assert [line for line in shown.screen(80, 24, NARROW)[3:-1] if line] == HELP
+    narrow = " ".join(" ".join(shown.screen(50, 60, NARROW)[3:-1]).split())
+    assert narrow == " ".join(" ".join(HELP).split())
     shown.press("q")
     assert (shown.help, shown.over) == (False, False)
     shown.press("q")

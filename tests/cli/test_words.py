@@ -60,6 +60,11 @@ def test_a_failed_change_names_its_tasks_and_not_too_many() -> None:
     assert "web:12" not in text
 
 
+def test_a_signal_that_reaches_nobody_says_so() -> None:
+    nobody = change(kind="signal HUP", what="web db", state="done")
+    assert worded("Failed", {"change": nobody}) == "signal HUP failed: no worker runs in web db"
+
+
 def test_a_timeout_says_how_to_look_at_the_change() -> None:
     text = worded("TimedOut", {"change": change(task("web:0", "doing"))})
     assert text.startswith("timed out; change 12 goes on, see: pidsupctl changes 12")

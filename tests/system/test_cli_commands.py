@@ -240,6 +240,25 @@ def test_tree_and_stats_show_the_processes(shop: Daemon) -> None:
     assert rows[-1][0] == "total"
 
 
+# --- changing
+
+
+def test_where_there_is_nothing_to_do_it_is_said_why(daemon: Start) -> None:
+    it = daemon("watchers.web = { command = 'sleep 1000', workers = 0 }")
+    nothing = "nothing to do, web is scaled to 0 (pidsupctl scale web 1 is more)\n"
+    for command in ("start", "restart", "stop"):
+        done = it.ctl(command, "web")
+        assert (done.returncode, done.stdout) == (0, f"{command}: {nothing}")
+    assert it.ctl("start", "web", "-q").stdout == ""
+    assert json.loads(it.ctl("start", "web", "-o", "json").stdout)["change"]["total"] == 0
+    assert it.ctl("scale", "web", "0").stdout == f"scale: {nothing}"
+    assert it.ctl("scale", "web", "1").stdout == "scale: done, 1 slot\n"
+    it.ctl("scale", "web", "0")
+    done = it.ctl("signal", "HUP", "web")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "pidsupctl: signal HUP failed: no worker runs in web\n"
+
+
 # --- wait
 
 

@@ -64,6 +64,22 @@ def test_who_blocks_is_drawn_below_it_after_a_while(daemon: Start, terminal: OnT
     assert shown.lines[:2] == ["stop: done, 1 slot", ""]
 
 
+def test_who_blocks_is_told_in_full_on_a_narrow_terminal(
+    daemon: Start, terminal: OnTerminal
+) -> None:
+    it = slow(daemon, 4)
+    pid = it.pids()["slow:1"]
+    shown = terminal(it, "stop", "slow:1", columns=40)
+    lines = shown.wait_for(
+        lambda lines: "next step in" in " ".join(" ".join(lines).split()), "all of it"
+    )
+    assert f"pid {pid} is in state " in " ".join(" ".join(lines).split())
+    assert lines[1].startswith("waiting for slow:1: ")
+    assert lines[2].startswith("  ")
+    assert shown.end() == 0
+    assert shown.lines[:2] == ["stop: done, 1 slot", ""]
+
+
 def test_an_interrupt_says_that_the_change_goes_on(daemon: Start, terminal: OnTerminal) -> None:
     it = slow(daemon, 2)
     shown = terminal(it, "stop", "slow")

@@ -58,7 +58,7 @@ def signal(given: Given, client: Client) -> int:
         signal=given.signal,
         whom=given.to,
     )
-    _tell(given, answer)
+    _tell(given, client, answer)
     return OK
 
 
@@ -83,7 +83,7 @@ def _do(given: Given, client: Client, method: str, **parameters: object) -> int:
             )
     except KeyboardInterrupt:
         raise Complaint(_interrupted(given), INTERRUPTED) from None
-    _tell(given, answer)
+    _tell(given, client, answer)
     return OK
 
 
@@ -94,13 +94,35 @@ def _interrupted(given: Given) -> str:
     return f"not waited for: the change goes on, see: pidsupctl changes {change['id']}"
 
 
-def _tell(given: Given, answer: Message) -> None:
+def _tell(given: Given, client: Client, answer: Message) -> None:
     if given.quiet:
         return
     if given.output == "json":
         put_json(answer)
+    elif answer["change"]["total"] == 0 and given.selectors:
+        print(nothing_to_do(answer["change"], _watchers(given, client)))
     else:
         print(summary(answer["change"]))
+
+
+def _watchers(given: Given, client: Client) -> list[Message]:
+    """Ask how the watchers stand that the change was about."""
+    status = client.call("Status", within_s=PATIENCE_S, selectors=given.selectors)
+    return list(status["watchers"])
+
+
+def nothing_to_do(change: Message, watchers: list[Message]) -> str:
+    """Say why a change is about no slot at all."""
+    return f"{change['kind']}: nothing to do, {'; '.join(map(_at_rest, watchers))}"
+
+
+def _at_rest(watcher: Message) -> str:
+    name, workers = watcher["name"], watcher["workers"]
+    if workers == 0:
+        return f"{name} is scaled to 0 (pidsupctl scale {name} 1 is more)"
+    if not watcher["running"]:
+        return f"{name} is stopped; started, it has {many(workers, 'worker')}"
+    return f"{name} has {many(workers, 'worker')}"
 
 
 def summary(change: Message) -> str:

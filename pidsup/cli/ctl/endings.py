@@ -45,6 +45,8 @@ def worded(name: str, parameters: Message) -> str:
         )
     if name == "Failed":
         change = parameters["change"]
+        if change["total"] == 0:  # of a signal
+            return f"{change['kind']} failed: no worker runs in {clean(change['what'])}"
         return f"{change['kind']} failed{_left(change)}"
     if name == "Invalid":
         return f"{parameters.get('field')}: {parameters.get('why')}"

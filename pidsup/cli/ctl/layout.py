@@ -2,14 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 from pidsup.cli.ctl.terminal import Terminal
 
 GAP = 2  #: blanks between facts
+_LEAST = 8  # columns for names
 
 #: A style and a text; the style "cut" is for one that may be shortened.
 Fact = tuple[str, str]
+
+
+def name_columns(lengths: Iterable[int], terminal: Terminal) -> int:
+    """Return how wide names may stand: a third of the terminal, if others are wider."""
+    if terminal.columns is None:
+        return max(lengths, default=0)
+    most = max(terminal.columns // 3, _LEAST)
+    return max((length for length in lengths if length <= most), default=_LEAST)
+
+
+def beside(
+    name: str, columns: int, terminal: Terminal, *, indent: int = 0, style: str = ""
+) -> tuple[list[str], str]:
+    """Return what stands left, padded; a name that is too wide has a line before it."""
+    shown = " " * indent + terminal.paint(style, name.ljust(columns))
+    return ([], shown) if len(name) <= columns else ([shown], " " * (indent + columns))
 
 
 def flow(start: str, width: int, facts: list[Fact], terminal: Terminal) -> list[str]:
@@ -20,7 +37,7 @@ def flow(start: str, width: int, facts: list[Fact], terminal: Terminal) -> list[
     """
     columns = terminal.columns
     if columns is not None and width > columns // 2:
-        width, lines, at = 6, [start], 0  # no room beside it
+        width, lines, at = 6, [start], 6  # no room beside it
         current = " " * width
     else:
         lines, current, at = [], start, width
@@ -37,8 +54,16 @@ def flow(start: str, width: int, facts: list[Fact], terminal: Terminal) -> list[
             else:  # a break
                 lines.append(current.rstrip())
                 current, at = " " * (width + GAP), width + GAP
-    lines.append(current.rstrip())
+    if not lines or current.strip():
+        lines.append(current.rstrip())
     return lines
+
+
+def broken(text: str, terminal: Terminal) -> list[str]:
+    """Break a text between words into lines, indented behind the first."""
+    pieces = _pieces("", text, terminal.columns, 0, GAP, terminal)
+    first, *others = [piece for piece in pieces if piece is not None]
+    return [first, *(" " * GAP + piece for piece in others)]
 
 
 def _pieces(  # noqa: PLR0917  all of them are where it stands

@@ -9,7 +9,8 @@ import time
 from types import TracebackType
 
 from pidsup.cli.ctl.arguments import Given
-from pidsup.cli.ctl.terminal import Terminal, width
+from pidsup.cli.ctl.layout import broken
+from pidsup.cli.ctl.terminal import Terminal, size
 from pidsup.cli.ctl.words import clean, duration
 from pidsup.client import CallFailed, NotAnswering, NotRunning
 from pidsup.control.protocol import Message
@@ -66,9 +67,12 @@ class Progress:
         if now >= self._asked_at + _AGAIN_S and not self._given.host:
             self._asked_at = now
             self._blockers = blockers(self._given)
-        lines = [self._headline(now - self._began_at), *self._blockers]
-        columns = width(sys.stdout.fileno())
-        self._draw([self._terminal.cut(line, columns - 1) for line in lines])
+        columns, rows = size(sys.stdout.fileno())
+        here = Terminal(columns - 1)  # by now it may have another size
+        lines = [self._terminal.cut(self._headline(now - self._began_at), columns - 1)]
+        for line in self._blockers:
+            lines += broken(line, here)
+        self._draw(lines[: max(1, rows - 1)])  # what has scrolled away cannot be replaced
 
     def _headline(self, for_s: float) -> str:
         given, change = self._given, self.change

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pidsup.cli.ctl.layout import Fact, flow
+from pidsup.cli.ctl.layout import Fact, beside, flow, name_columns
 from pidsup.cli.ctl.terminal import Terminal
 from pidsup.cli.ctl.words import Times, clean, duration, how_it_ended, many, size
 from pidsup.control.protocol import Message
@@ -33,16 +33,19 @@ class Slots:
         *,
         use: dict[str, tuple[float, int]] | None = None,
         indent: int = 2,
-        name_columns: int | None = None,
+        names: int | None = None,
     ) -> None:
-        """Fit the columns to *slots*; *use*: processor seconds and bytes by slot, for wide."""
+        """Fit the columns to *slots*, those of names too unless there are *names*.
+
+        *use*: processor seconds and bytes by slot, for wide.
+        """
         self._terminal = terminal
         self._times = times
         self._use = use
         self._indent = indent
-        if name_columns is None:
-            name_columns = max((len(slot["name"]) for slot in slots), default=0)
-        self._names = name_columns
+        if names is None:
+            names = name_columns((len(slot["name"]) for slot in slots), terminal)
+        self._names = names
         self._pids = max((len(str(slot["pid"])) for slot in slots if slot["pid"]), default=0)
         ups = (len(duration(slot["up_s"])) for slot in slots if slot["up_s"] is not None)
         self._ups = max(ups, default=0)
@@ -51,13 +54,16 @@ class Slots:
         self, slot: Message, name: str | None = None, more: list[Fact] | None = None
     ) -> list[str]:
         """Return the lines of one slot; *more* facts come at the end."""
-        shown = (slot["name"] if name is None else name).ljust(self._names)
-        if name is not None:
-            shown = self._terminal.paint("bold", shown)
-        state = self._terminal.state(slot["state"], _STATE_COLUMNS)
-        start = f"{' ' * self._indent}{shown}  {state}"
+        before, shown = beside(
+            slot["name"] if name is None else name,
+            self._names,
+            self._terminal,
+            indent=self._indent,
+            style="" if name is None else "bold",
+        )
+        start = f"{shown}  {self._terminal.state(slot['state'], _STATE_COLUMNS)}"
         width = self._indent + self._names + 2 + _STATE_COLUMNS
-        return flow(start, width, self._facts(slot) + (more or []), self._terminal)
+        return [*before, *flow(start, width, self._facts(slot) + (more or []), self._terminal)]
 
     def _facts(self, slot: Message) -> list[Fact]:
         facts: list[Fact] = []

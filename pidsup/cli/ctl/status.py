@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import NOT_AS_WANTED, OK
-from pidsup.cli.ctl.layout import Fact, flow
+from pidsup.cli.ctl.layout import Fact, beside, flow, name_columns
 from pidsup.cli.ctl.slots import Slots, is_as_wanted
 from pidsup.cli.ctl.terminal import Terminal, put, put_json, standard_output
 from pidsup.cli.ctl.words import Times, actor, clean, duration
@@ -83,10 +83,10 @@ def lines(
     watchers = answer["watchers"]
     shown = supervisor(answer, terminal) if wide else []
     alone = [_is_alone(watcher) and not wide for watcher in watchers]
-    names = _columns(watchers, alone)
+    names = name_columns(_widths(watchers, alone), terminal)
     every = [slot for watcher in watchers for slot in watcher["slots"]]
-    below = Slots(every, terminal, times, use=use, name_columns=names - 2)
-    beside = Slots(every, terminal, times, use=use, indent=0, name_columns=names)
+    below = Slots(every, terminal, times, use=use, names=names - 2)
+    beside = Slots(every, terminal, times, use=use, indent=0, names=names)
     sockets = {socket["name"]: socket for socket in answer.get("sockets", ())}
     for watcher, is_alone in zip(watchers, alone, strict=True):
         facts = _sockets(watcher, sockets)
@@ -108,20 +108,21 @@ def _is_alone(watcher: Message) -> bool:
     return len(slots) == 1 and watcher["workers"] == 1 and slots[0]["name"].endswith(":0")
 
 
-def _columns(watchers: list[Message], alone: list[bool]) -> int:
-    """Return the columns of names: those of slots stand two to the right."""
+def _widths(watchers: list[Message], alone: list[bool]) -> list[int]:
+    """Return the columns of each name: those of slots stand two to the right."""
     columns = [len(watcher["name"]) for watcher in watchers]
     for watcher, is_alone in zip(watchers, alone, strict=True):
         if not is_alone:
             columns += [len(slot["name"]) + 2 for slot in watcher["slots"]]
-    return max(columns, default=0)
+    return columns
 
 
 def _head(watcher: Message, facts: list[Fact], terminal: Terminal, columns: int) -> list[str]:
-    name = f"{watcher['name']:{columns}}"
+    before, name = beside(watcher["name"], columns, terminal, style="bold")
     ready = f"{watcher['ready']}/{watcher['workers']}"
-    start = f"{terminal.paint('bold', name)}  {terminal.state(watcher['state'])} {ready}"
-    return flow(start, columns + 3 + len(watcher["state"]) + len(ready), facts, terminal)
+    start = f"{name}  {terminal.state(watcher['state'])} {ready}"
+    width = columns + 3 + len(watcher["state"]) + len(ready)
+    return [*before, *flow(start, width, facts, terminal)]
 
 
 def _sockets(watcher: Message, sockets: dict[str, Message]) -> list[Fact]:

@@ -65,7 +65,7 @@ def standard_output(colour: str = "auto") -> Terminal:
     live = False
     if sys.stdout.isatty():
         live = os.environ.get("TERM", "dumb") != "dumb"
-        columns = width(sys.stdout.fileno())
+        columns = size(sys.stdout.fileno())[0]
     if hasattr(sys.stdout, "reconfigure"):  # a name in a strange encoding is no reason to fail
         sys.stdout.reconfigure(errors="backslashreplace")
     wanted = colour == "always" or (colour == "auto" and live and not os.environ.get("NO_COLOR"))
@@ -73,12 +73,13 @@ def standard_output(colour: str = "auto") -> Terminal:
     return Terminal(columns, colour=wanted, unicode=unicode, live=live)
 
 
-def width(fd: int) -> int:
-    """Return the columns of a terminal, 80 where it does not know."""
+def size(fd: int) -> tuple[int, int]:
+    """Return columns and lines of a terminal, 80 and 24 where it does not know."""
     try:
-        return os.get_terminal_size(fd).columns or 80
+        columns, lines = os.get_terminal_size(fd)
     except OSError:
-        return 80
+        return 80, 24
+    return columns or 80, lines or 24
 
 
 def put(lines: list[str]) -> None:

@@ -5,27 +5,30 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
+from pidsup.cli.ctl.layout import flow
 from pidsup.cli.ctl.status import socket_facts
 from pidsup.cli.ctl.terminal import Terminal
 from pidsup.cli.ctl.top_rows import SORTS, Look, Row, ordered, rows, shares
 from pidsup.cli.ctl.words import clean, duration, size
 
 _NAMES = 28  # columns of names, at most
-_HELP = """
-  up, down, j, k       a line
-  PgUp, PgDn, space    a page
-  Home, End, g, G      the first, the last
-
-  s                    sort by the next: cpu, mem, restarts, name
-  c  m  r  n           sort by cpu, mem, restarts, name
-  t                    fold the slots of watchers, and unfold them
-  /                    show only what has a text in its name or state; Esc ends it
-  q                    quit
-
-  CPU% is of one processor, over the time between two looks.  Sums are over the
-  tree of processes of each slot.  MEM counts what is shared in each of them.
-  THR are threads, RST restarts that nobody asked for.
-""".strip("\n").splitlines()
+_HELP = (
+    ("up, down, j, k", "a line"),
+    ("PgUp, PgDn, space", "a page"),
+    ("Home, End, g, G", "the first, the last"),
+    ("", ""),
+    ("s", "sort by the next: cpu, mem, restarts, name"),
+    ("c  m  r  n", "sort by cpu, mem, restarts, name"),
+    ("t", "fold the slots of watchers, and unfold them"),
+    ("/", "show only what has a text in name or state; Esc ends it"),
+    ("q", "quit"),
+    ("", ""),
+    ("CPU%", "of one processor, over the time between two looks"),
+    ("MEM", "memory; what processes share is counted in each of them"),
+    ("THR", "threads"),
+    ("RST", "restarts that nobody asked for"),
+    ("", "Sums are over the tree of processes of each slot."),
+)
 _KEYS = "q quit  s sort  t fold  / filter  ? help"
 
 
@@ -113,7 +116,7 @@ class View:
         head = [_fit(line, columns, terminal) for line in self._head()][: max(1, lines // 3)]
         room = lines - len(head) - 2
         if self.help:
-            body = [_fit(line, columns, terminal) for line in _HELP][: room + 1]
+            body = _explained(columns)[: room + 1]
             body += [""] * (room + 1 - len(body))
         else:
             body = self._body(columns, room, terminal)
@@ -234,6 +237,16 @@ def painted(row: Row, width: int, columns: int | None, terminal: Terminal) -> st
         left = terminal.cut(left, columns - taken)
     name = terminal.paint("bold" if row.is_watcher else "", name)
     return f"{name}  {terminal.state(row.state, 9)}{left}".rstrip()
+
+
+def _explained(columns: int) -> list[str]:
+    """Return the help, no wider than the screen."""
+    narrow = Terminal(columns)
+    return [
+        narrow.cut(line.rstrip(), columns)
+        for keys, text in _HELP
+        for line in flow(f"  {keys:19}", 21, [("", text)], narrow)
+    ]
 
 
 def _fit(line: str, columns: int, terminal: Terminal) -> str:
