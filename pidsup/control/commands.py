@@ -7,7 +7,7 @@ from pidsup.control.progress import Progress
 from pidsup.control.protocol import Message, reply
 from pidsup.control.request import Request
 from pidsup.control.stream import Stream
-from pidsup.errors import Failed, Invalid
+from pidsup.errors import Invalid
 from pidsup.process.child import Whom
 from pidsup.supervisor.changes import Change
 from pidsup.supervisor.facts import change_facts
@@ -67,8 +67,6 @@ class Commands:
         given.done()
         actor = request.caller.actor()
         change = self._do.signal(selectors, actor, signo, Whom(whom or "main"))
-        if not change.tasks:  # all that was selected has no slots
-            raise Failed(change_facts(change))
         return self._answer(request, change, (True, None))
 
     def shutdown(self, request: Request) -> Answer:

@@ -122,8 +122,9 @@ class Change:
         what: str,
         asked_at: float,
         tasks: list[Task],
+        of_nothing: TaskState,
     ) -> None:
-        """Start out with all its tasks."""
+        """Start out with all its tasks; *of_nothing* is its state if there are none."""
         self.id = str(number)
         self.kind = kind
         self.actor = actor
@@ -131,6 +132,7 @@ class Change:
         self.asked_at = asked_at  #: seconds since 1970
         self.ended_at: float | None = None
         self.tasks = tasks
+        self._of_nothing = of_nothing
         self.left = sum(task.state is TaskState.DOING for task in tasks)  #: tasks under way
         self.superseded_by: str | None = None
         self._waiters: list[Callable[[Change], object]] = []
@@ -151,7 +153,7 @@ class Change:
         for state in (TaskState.DOING, TaskState.SUPERSEDED, TaskState.FAILED):
             if state in states:
                 return state
-        return TaskState.DONE
+        return TaskState.DONE if states else self._of_nothing
 
     def summary(self) -> Summary:
         """Return what can be kept of it."""
@@ -217,14 +219,29 @@ class Changes:
         self._number = 0
         self._left = 0  # tasks under way
 
-    def begin(self, kind: str, actor: Actor, what: str, tasks: Iterable[Task]) -> Change:
+    def begin(
+        self,
+        kind: str,
+        actor: Actor,
+        what: str,
+        tasks: Iterable[Task],
+        *,
+        of_nothing: TaskState = TaskState.DONE,
+    ) -> Change:
         """Accept a command: earlier tasks with a contrary goal are superseded by it.
 
-        To be called before the wishes change; `review` its slots afterwards.
+        To be called before the wishes change; `review` its slots afterwards.  *of_nothing*
+        is how it has ended if it has no tasks.
         """
         self._number += 1
         change = Change(
-            self._number, kind, actor, what=what, asked_at=self._wall(), tasks=list(tasks)
+            self._number,
+            kind,
+            actor,
+            what=what,
+            asked_at=self._wall(),
+            tasks=list(tasks),
+            of_nothing=of_nothing,
         )
         if not change.left:
             self._close(change)

@@ -110,7 +110,8 @@ class Steering:
             for slot in (living or everyone) if slots is None else slots:
                 tasks.append(Task(watcher, slot, None))
                 self._send(tasks[-1], signo, whom)
-        return self._begin(f"signal {signal_name(signo)}", actor, tasks, selectors)
+        kind = f"signal {signal_name(signo)}"
+        return self._begin(kind, actor, tasks, selectors, of_nothing=TaskState.FAILED)
 
     @staticmethod
     def _send(task: Task, signo: int, whom: Whom) -> None:
@@ -130,7 +131,16 @@ class Steering:
             raise ShuttingDown
         return select(self._supervisor.watchers, selectors)
 
-    def _begin(self, kind: str, actor: Actor, tasks: list[Task], what: Sequence[str]) -> Change:
-        change = self._supervisor.changes.begin(kind, actor, " ".join(what), tasks)
+    def _begin(
+        self,
+        kind: str,
+        actor: Actor,
+        tasks: list[Task],
+        what: Sequence[str],
+        *,
+        of_nothing: TaskState = TaskState.DONE,
+    ) -> Change:
+        begin = self._supervisor.changes.begin
+        change = begin(kind, actor, " ".join(what), tasks, of_nothing=of_nothing)
         self._supervisor.log.info(kind, what=change.what, change=change.id, asked_by=actor)
         return change

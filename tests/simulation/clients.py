@@ -99,8 +99,8 @@ class Clients:
         """Remember the change that was begun last, which may be over at once."""
         begin = self._supervisor.changes.begin
 
-        def noting(*command: Any) -> Change:
-            self._latest = begin(*command)
+        def noting(*command: Any, **how: Any) -> Change:
+            self._latest = begin(*command, **how)
             return self._latest
 
         setattr(self._supervisor.changes, "begin", noting)  # noqa: B010  mypy forbids the other
