@@ -113,7 +113,8 @@ class Slot:
         self.output: SlotOutput | None = None  #: from the first start on
         self.restarts = 0  #: starts that nobody asked for
         self.last_exit: ExitReport | None = None
-        self.start_errno: int | None = None  #: why the last start failed, if it did
+        #: Why the last start failed, if it did; only of the program itself in its own words.
+        self.start_errno: int | None = None
         self._why: object = ""
         self.due_at: float | None = None  #: when the deadline of this state passes
         self.written: State | None = None  #: what the table has
@@ -221,7 +222,9 @@ class Slot:
         self._verdict = None
         if error is not None:
             self._why = str(error)
-            self.start_errno = error.errno if isinstance(error, OSError) else EINVAL
+            self.start_errno = EINVAL
+            if isinstance(error, SpawnError) and error.step == "exec":
+                self.start_errno = error.errno
             self._decide(Ending.CODE, ran_s=None)
             self._log_end("cannot start worker", why=self.reason)
         self.handle(Event.SPAWN_FAILED)

@@ -294,6 +294,12 @@ def test_signals_hurry_what_a_command_has_left_behind(tmp_path: Path) -> None:
         assert box.wait() == 0
 
 
+def test_a_directory_that_is_missing_is_not_taken_for_the_program(tmp_path: Path) -> None:
+    with container([_PIDSUP, "exec", "--directory", "/nowhere", "--", "true"], tmp_path) as box:
+        assert box.wait() == 126
+        assert box.log() == "pidsup exec: chdir '/nowhere': No such file or directory\n"
+
+
 def test_exec_passes_signals_on(tmp_path: Path) -> None:
     """Also those that would end a supervisor: the command decides."""
     traps = "".join(f"trap 'echo {name}' {name}; " for name in ("HUP", "USR1", "TERM", "INT"))
