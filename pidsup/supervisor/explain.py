@@ -21,6 +21,7 @@ from pidsup.watcher.sockets import SocketFacts
 from pidsup.watcher.watcher import Watcher
 
 _MOST_CHANGES = 5
+_MOST_TROUBLES = 5
 _MOST_SLOTS = 20  # of a watcher as a whole: those that are not ready
 _AS_WANTED = (State.READY, State.COMPLETED)
 _AS_UNWANTED = (State.STOPPED, State.COMPLETED)
@@ -233,8 +234,11 @@ class _Teller:
                 "the supervisor's own output, or the disk is slow. "
                 'log_policy = "drop" would drop it instead.'
             )
+        troubles = list(dict.fromkeys(filter(None, (output.trouble for output in outputs))))
+        for trouble in troubles[:_MOST_TROUBLES]:
+            yield f"{_capital(trouble)}. What it writes goes there again once that is mended."
         dropped = sum(output.dropped_bytes for output in outputs)
-        if dropped and self.spec.output.block:
+        if dropped and (troubles or self.spec.output.block):
             yield (
                 f"{dropped} bytes of output were dropped, as they could not be written: "
                 "the supervisor's log says why."

@@ -309,6 +309,19 @@ def test_one_slot_is_shown_in_detail_with_its_last_output() -> None:
     ]
 
 
+def test_a_long_reason_is_shown_in_full_in_detail() -> None:
+    trouble = (
+        "cannot write /var/log/shop/a-long-name-of-a-file.log: No space left on device, for 4 s"
+    )
+    failing = slot("web:1", output_trouble=trouble)
+    answer = status(watcher("web", failing, workers=3))
+    shown = detail.of_one(answer, Answering(), NARROW, RELATIVE)  # type: ignore[arg-type]
+    assert shown[6:8] == [
+        "  output      cannot write /var/log/shop/a-long-name-of-a-file.log: No space",
+        "                left on device, for 4 s",
+    ]
+
+
 def test_colour_is_only_where_it_is_wanted() -> None:
     assert "\x1b[32mready\x1b[m" in tree.lines(FAMILY, COLOURED)[0]
     assert "\x1b" not in "".join(tree.lines(FAMILY, NARROW))

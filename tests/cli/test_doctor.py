@@ -10,7 +10,7 @@ import pytest
 from pidsup import __version__
 from pidsup.cli.ctl import doctor, doctor_machine, doctor_supervisors
 from pidsup.cli.ctl.finding import Finding, ok, problem, warning
-from tests.cli.canned import NARROW, PIPE, down, slot, status, watcher
+from tests.cli.canned import NARROW, PIPE, down, exit_, slot, status, watcher
 
 
 @pytest.mark.parametrize(
@@ -90,10 +90,23 @@ def test_a_configuration_that_was_changed_since_is_told(tmp_path: Path) -> None:
     assert (changed.level, str(file) in changed.what) == ("warning", True)
     assert found_of(files=[str(file)], up_s=-60.0)["configuration"].level == "ok"
     assert "(gone)" in found_of(files=["/nope"], up_s=60.0)["configuration"].what
+    assert changed.do == f"pidsup check {file}, then restart the supervisor"
+
+
+def test_drop_ins_that_were_added_since_are_told(tmp_path: Path) -> None:
+    file, folder = tmp_path / "shop.toml", tmp_path / "shop.d"
+    folder.mkdir()
+    for path in (file, folder / "old.toml", folder / "new.toml", folder / "note.txt"):
+        path.touch()
+    read = [str(file), str(folder / "old.toml")]
+    found = found_of(files=read, up_s=-60.0)["configuration"]
+    assert found.what.endswith(f" ago: {folder}/new.toml (new)")
+    assert found_of(files=[*read, f"{folder}/new.toml"], up_s=-60.0)["configuration"].level == "ok"
 
 
 def test_failed_slots_are_problems_and_say_how_to_go_on() -> None:
-    found = found_of(watchers=[watcher("web", down("web:3", "failed", reason="exited with 1"))])
+    gone = down("web:3", "failed", reason="exited with 1", last_exit=exit_())
+    found = found_of(watchers=[watcher("web", gone)])
     assert found["slots"] == problem(
         "slots",
         "web:3 has failed: exited with 1",
@@ -101,9 +114,45 @@ def test_failed_slots_are_problems_and_say_how_to_go_on() -> None:
     )
 
 
+def test_what_was_never_executed_has_no_logs_to_look_at() -> None:
+    failed = down("r:0", "failed", reason="exec '/nope': No such file or directory")
+    assert found_of(watchers=[watcher("r", failed)])["slots"].do == (
+        "pidsupctl explain r:0, and then pidsupctl start r:0"
+    )
+    trying = {**failed, "state": "backoff"}
+    assert found_of(watchers=[watcher("r", trying)])["slots"].do == "pidsupctl explain r:0"
+
+
 def test_dropped_output_is_told_with_whose() -> None:
     found = found_of(watchers=[watcher("web", slot("web:1", dropped_bytes=2048))])
-    assert found["output"].what == "2.0K had to be dropped, by web:1"
+    assert found["output"] == warning(
+        "output",
+        "2.0K had to be dropped, by web:1",
+        "what could not be written is in the supervisor's log; against too much at a time: "
+        'faster disks, less output, or log_policy = "block"',
+    )
+
+
+@pytest.mark.parametrize(
+    ("why", "do"),
+    [
+        ("No space left on device", "make room there, or let stdout and stderr go elsewhere"),
+        ("Permission denied", "give the supervisor's user the right to write there"),
+        ("Input/output error", "mend that"),
+    ],
+)
+def test_output_that_cannot_be_written_is_a_problem_with_its_own_cure(why: str, do: str) -> None:
+    trouble = f"cannot write /x/full.log: {why}, for 40 s"
+    full = slot("web:1", dropped_bytes=2048, output_trouble=trouble)
+    answer = status(watcher("web", full), version=__version__, files=[], pid=0)
+    assert [f for f in doctor_supervisors.of_one(answer) if f.subject == "output"] == [
+        problem("output", f"web:1: {trouble}", f"{do}; it goes on by itself then"),
+        warning(
+            "output",
+            "2.0K had to be dropped, by web:1",
+            "mend what cannot be written first; the supervisor's log tells of the rest",
+        ),
+    ]
 
 
 def test_findings_are_lines_with_what_to_do_below() -> None:

@@ -170,6 +170,24 @@ def test_wide_adds_use_serial_and_generation() -> None:
     ]
 
 
+FULL = "cannot write /var/log/shop/web.log: No space left on device, for 40 s"
+
+
+def test_why_output_cannot_be_written_is_said_below_the_slot() -> None:
+    slots = [slot(f"web:{n}") for n in range(20)]
+    slots[3]["output_trouble"] = FULL
+    mailer = slot("mailer:0", output_trouble=FULL)
+    assert shown(status(watcher("web", *slots), watcher("mailer", mailer)), NARROW) == [
+        "web       ready 20/20",
+        "  web:0-2,4-19  ready      19 slots  up 3.0s",
+        "  web:3   ready      pid 7  up 3.0s",
+        "    output: cannot write /var/log/shop/web.log: No space left on device, for 40",
+        "      s",
+        "mailer    ready      pid 7  up 3.0s",
+        "  output: cannot write /var/log/shop/web.log: No space left on device, for 40 s",
+    ]
+
+
 def test_dropped_output_is_said() -> None:
     assert (
         "12K of output dropped" in shown(status(watcher("w", slot(dropped_bytes=12288))), PIPE)[0]

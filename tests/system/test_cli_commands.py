@@ -453,6 +453,29 @@ def test_doctor_knows_a_running_supervisor(shop: Daemon) -> None:
     assert "changed since it was read" in shop.ctl("doctor", "-q").stdout
 
 
+def test_why_output_cannot_be_written_is_said_everywhere(daemon: Start, tmp_path: Path) -> None:
+    path = tmp_path / "logs" / "web.log"
+    it = daemon(f"""
+        [watchers.web]
+        command = ["sh", "-c", "while :; do echo line; sleep 0.01; done"]
+        stdout = "{path}"
+        """)
+    it.await_slots(lambda slots: slots["web:0"]["output_trouble"], "the trouble")
+    why = f"cannot write {path}: No such file or directory, for "
+    status, said, doctor = (
+        it.ctl(command).stdout.splitlines() for command in ("status", "explain", "doctor")
+    )
+    assert status[1].startswith(f"  output: {why}")
+    assert any(
+        line.startswith(f"  C{why[1:]}")
+        and line.endswith(". What it writes goes there again once that is mended.")
+        for line in said
+    )
+    assert any(line.startswith("problem  output") and f"web:0: {why}" in line for line in doctor)
+    to_do = "to do: make the directory, or correct the path; it goes on by itself then"
+    assert any(line.endswith(to_do) for line in doctor)
+
+
 def test_doctor_works_without_a_supervisor() -> None:
     done = run("pidsupctl", "-n", "no-such-supervisor", "doctor")
     assert done.returncode == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pidsup.cli.ctl.layout import broken
 from pidsup.cli.ctl.slots import Slots
 from pidsup.cli.ctl.status import PATIENCE_S, socket_facts
 from pidsup.cli.ctl.terminal import Terminal
@@ -69,6 +70,8 @@ def _slot(slot: Message, terminal: Terminal, times: Times) -> list[str]:
     facts.append(("restarts", str(slot["restarts"])))
     if slot["last_exit"]:
         facts.append(("last exit", _exit(slot["last_exit"])))
+    if slot.get("output_trouble"):
+        facts.append(("output", clean(slot["output_trouble"])))
     if slot.get("dropped_bytes"):
         facts.append(("dropped", f"{size(slot['dropped_bytes'])} of output"))
     head = f"{terminal.paint('bold', slot['name'])}  {terminal.state(slot['state'])}"
@@ -87,11 +90,11 @@ def _listed(facts: list[tuple[str, str]], terminal: Terminal) -> list[str]:
     width = max(len(name) for name, _ in facts)
     shown = []
     for name, text in facts:
-        room = None if terminal.columns is None else terminal.columns - width - 4
-        shown.append(
-            f"  {terminal.paint('dim', name.ljust(width))}  "
-            f"{text if room is None else terminal.cut(text, max(20, room))}"
-        )
+        room = None if terminal.columns is None else max(20, terminal.columns - width - 4)
+        cut = name == "command" and room is not None  # of the rest the end counts, too
+        lines = [terminal.cut(text, room)] if cut and room else broken(text, Terminal(room))
+        shown.append(f"  {terminal.paint('dim', name.ljust(width))}  {lines[0]}")
+        shown += [" " * (width + 4) + line for line in lines[1:]]
     return shown
 
 

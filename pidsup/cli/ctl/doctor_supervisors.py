@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import shlex
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from pidsup import __version__
 from pidsup.cli.ctl.arguments import Given
@@ -17,6 +19,13 @@ from pidsup.control.paths import address, base, names, shown
 from pidsup.control.protocol import Message
 
 _NAMED = 5  # slots that are named
+#: Why output cannot be written -> what to do.
+_CURES = {
+    (errno.ENOSPC, errno.EDQUOT): "make room there, or let stdout and stderr go elsewhere",
+    (errno.EACCES, errno.EPERM): "give the supervisor's user the right to write there",
+    (errno.ENOENT, errno.ENOTDIR): "make the directory, or correct the path",
+    (errno.EROFS,): "let stdout and stderr go where it can be written",
+}
 
 
 def findings(given: Given) -> Iterator[Finding]:
@@ -81,15 +90,7 @@ def of_one(answer: Message) -> Iterator[Finding]:
         )
     slots = [slot for watcher in answer["watchers"] for slot in watcher["slots"]]
     yield from _slots(slots)
-    dropped = sum(slot.get("dropped_bytes", 0) for slot in slots)
-    if dropped:
-        yield warning(
-            "output",
-            f"{size(dropped)} had to be dropped, by {_listed(slots, 'dropped_bytes')}",
-            'faster disks, less output, or log_policy = "block"',
-        )
-    else:
-        yield ok("output", "nothing was dropped")
+    yield from _output(slots)
     yield from _limit(answer, len(slots))
 
 
@@ -105,20 +106,32 @@ def _version(answer: Message) -> Finding:
 def _files(answer: Message) -> Iterator[Finding]:
     started_at = time.time() - answer["up_s"]
     changed = []
-    for path in answer.get("files", ()):
+    files = answer.get("files", ())
+    for path in files:
         try:
             if os.stat(path).st_mtime > started_at:
                 changed.append(path)
         except OSError:
             changed.append(f"{path} (gone)")
+    changed += [f"{path} (new)" for path in _drop_ins(files) if path not in files]
     if changed:
         yield warning(
             "configuration",
             f"changed since it was read {duration(answer['up_s'])} ago: {', '.join(changed)}",
-            "pidsup check FILE, then restart the supervisor",
+            f"pidsup check {shlex.quote(files[0])}, then restart the supervisor",
         )
-    elif answer.get("files"):
+    elif files:
         yield ok("configuration", "as it was read")
+
+
+def _drop_ins(files: Sequence[str]) -> list[str]:
+    """Return those that the next start would read, besides the first file."""
+    folder = os.path.splitext(files[0])[0] + ".d" if files else ""
+    try:
+        found = sorted(os.listdir(folder))
+    except OSError:
+        return []
+    return [f"{folder}/{name}" for name in found if name.endswith(".toml") and name[0] != "."]
 
 
 def _slots(slots: list[Message]) -> Iterator[Finding]:
@@ -128,7 +141,7 @@ def _slots(slots: list[Message]) -> Iterator[Finding]:
         yield problem(
             "slots",
             f"{slot['name']} has failed: {clean(slot['reason'])}",
-            f"pidsupctl logs {slot['name']}, and then pidsupctl start {slot['name']}",
+            f"{_look(slot)}, and then pidsupctl start {slot['name']}",
         )
     if len(failed) > _NAMED:
         yield problem("slots", f"{len(failed) - _NAMED} more have failed", "pidsupctl status")
@@ -136,10 +149,46 @@ def _slots(slots: list[Message]) -> Iterator[Finding]:
         yield warning(
             "slots",
             f"{slot['name']} fails and is tried again: {clean(slot['reason'])}",
-            f"pidsupctl logs {slot['name']}",
+            _look(slot),
         )
     if not failed and not trying:
         yield ok("slots", f"{many(len(slots), 'slot')}, none has failed")
+
+
+def _look(slot: Message) -> str:
+    """Return what tells more: nothing was written by what could not even be executed."""
+    return f"pidsupctl {'explain' if slot['last_exit'] is None else 'logs'} {slot['name']}"
+
+
+def _output(slots: list[Message]) -> Iterator[Finding]:
+    troubled = [slot for slot in slots if slot.get("output_trouble")]
+    for slot in troubled[:_NAMED]:
+        trouble = clean(slot["output_trouble"])
+        yield problem("output", f"{slot['name']}: {trouble}", _against(trouble))
+    if len(troubled) > _NAMED:
+        more = f"{len(troubled) - _NAMED} more cannot write their output"
+        yield problem("output", more, "pidsupctl status")
+    dropped = sum(slot.get("dropped_bytes", 0) for slot in slots)
+    if dropped:
+        what = f"{size(dropped)} had to be dropped, by {_listed(slots, 'dropped_bytes')}"
+        if troubled:
+            do = "mend what cannot be written first; the supervisor's log tells of the rest"
+        else:
+            do = (
+                "what could not be written is in the supervisor's log; against too much at a time: "
+                'faster disks, less output, or log_policy = "block"'
+            )
+        yield warning("output", what, do)
+    elif not troubled:
+        yield ok("output", "nothing was dropped")
+
+
+def _against(trouble: str) -> str:
+    """Return what to do about a reason for which output cannot be written."""
+    for errors, do in _CURES.items():
+        if any(os.strerror(error) in trouble for error in errors):
+            return f"{do}; it goes on by itself then"
+    return "mend that; it goes on by itself then"
 
 
 def _listed(slots: list[Message], field: str) -> str:

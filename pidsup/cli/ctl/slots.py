@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pidsup.cli.ctl.layout import Fact, beside, flow, name_columns
+from pidsup.cli.ctl.layout import Fact, beside, broken, flow, name_columns
 from pidsup.cli.ctl.terminal import Terminal
 from pidsup.cli.ctl.words import Times, clean, duration, how_it_ended, many, size
 from pidsup.control.protocol import Message
@@ -15,11 +15,16 @@ _STATE_COLUMNS = 9  # "completed"
 _LARGE = 16  # slots of a watcher from which those that are well share lines, ...
 _ALIKE = 4  # ... if there are more than these
 _SICK = 50  # lines for those that are not well
+_LEAST = 20  # columns for a text
 
 
 def is_as_wanted(slot: Message) -> bool:
     """Tell whether a slot is up or down as it should be."""
     return slot["state"] in (GOOD if slot["wanted"] else DOWN)
+
+
+def _is_well(slot: Message) -> bool:
+    return is_as_wanted(slot) and not slot.get("output_trouble")
 
 
 class Slots:
@@ -63,7 +68,18 @@ class Slots:
         )
         start = f"{shown}  {self._terminal.state(slot['state'], _STATE_COLUMNS)}"
         width = self._indent + self._names + 2 + _STATE_COLUMNS
-        return [*before, *flow(start, width, self._facts(slot) + (more or []), self._terminal)]
+        facts = self._facts(slot) + (more or [])
+        return [*before, *flow(start, width, facts, self._terminal), *self._trouble(slot)]
+
+    def _trouble(self, slot: Message) -> list[str]:
+        """Return, below a slot, why its output cannot be written."""
+        trouble, columns = slot.get("output_trouble"), self._terminal.columns
+        if not trouble:
+            return []
+        indent = self._indent + 2
+        room = Terminal(None if columns is None else max(_LEAST, columns - indent))
+        lines = broken(f"output: {clean(trouble)}", room)
+        return [" " * indent + self._terminal.paint("red", line) for line in lines]
 
     def _facts(self, slot: Message) -> list[Fact]:
         facts: list[Fact] = []
@@ -116,12 +132,12 @@ class Slots:
         lines: list[str] = []
         alike: dict[str, list[Message]] = {}
         for slot in slots:
-            if is_as_wanted(slot):
+            if _is_well(slot):
                 alike.setdefault(slot["state"], []).append(slot)
         folded = {state for state, group in alike.items() if len(group) > _ALIKE}
         for state in sorted(folded):
             lines += self._together(watcher["name"], state, alike[state])
-        single = [s for s in slots if not (is_as_wanted(s) and s["state"] in folded)]
+        single = [s for s in slots if not (_is_well(s) and s["state"] in folded)]
         for slot in single[:_SICK]:
             lines += self.line(slot)
         if len(single) > _SICK:
