@@ -17,8 +17,11 @@ setup(
         ("share/man/man1", [page for page in pages if page.endswith(".1")]),
         ("share/man/man5", [page for page in pages if page.endswith(".5")]),
         ("share/zsh/site-functions", [f"{SHELLS}/_pidsupctl"]),
-        ("share/fish/vendor_completions.d", [f"{SHELLS}/pidsupctl.fish"]),
-        ("share/bash-completion/completions", [f"{SHELLS}/pidsupctl"]),
+        (
+            "share/fish/vendor_completions.d",
+            [f"{SHELLS}/pidsupctl.fish", f"{SHELLS}/pidsup.fish"],
+        ),
+        ("share/bash-completion/completions", [f"{SHELLS}/pidsupctl", f"{SHELLS}/pidsup"]),
     ],
     # cffi builds for the stable ABI: one wheel per platform serves all Pythons.
     options={"bdist_wheel": {"py_limited_api": "cp311"}},

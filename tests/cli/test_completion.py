@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from pidsup.cli.ctl import completion_pidsup
 from pidsup.cli.ctl.commands import COMMANDS
 from pidsup.cli.ctl.completion import complete, offers
 
@@ -55,6 +56,44 @@ def test_options_of_a_command_stand_in_for_global_ones() -> None:
     assert given.count("-n") == 1
     assert "--lines" in given
     assert "--name" not in given or "--socket" in given
+
+
+@pytest.mark.parametrize(
+    ("line", "offered"),
+    [
+        ([""], ["run", "exec", "check", "schema"]),
+        (["--v"], ["--version"]),
+        (["run", ""], [":toml"]),
+        (["run", "-"], ["-h", "--help", "-c", "--config"]),
+        (["run", "--con"], ["--config"]),
+        (["run", "-c", ""], [":toml"]),
+        (["run", "-c", "shop.toml", ""], []),
+        (["check", ""], [":toml"]),
+        (["check", "shop.toml", ""], []),
+        (["schema", "x", ""], []),
+        (["exec", "--or"], ["--orphan-timeout"]),
+        (["exec", "--directory", ""], [":files"]),
+        (["exec", "--user", ""], []),
+        (["exec", "--user", "www", "ngi"], [":commands"]),
+        (["exec", "nginx", "-"], [":files"]),
+        (["nope", ""], []),
+    ],
+)
+def test_commands_and_files_are_offered_for_pidsup(line: list[str], offered: list[str]) -> None:
+    found = [word for word, _ in completion_pidsup.offers(line[:-1], line[-1])]
+    assert [word for word in found if word.startswith((line[-1], ":"))] == offered
+
+
+def test_a_word_is_completed_for_the_program_that_begins_the_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    complete(["bash", "/usr/bin/pidsup sch", "sch"])
+    complete(["bash", "pidsupctl sch", "sch"])
+    complete(["zsh", "pidsup", "sch"])
+    assert capsys.readouterr().out.splitlines() == [
+        "schema",
+        "schema:print the JSON Schema of configurations",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -119,6 +119,38 @@ def test_bash_completes_files_and_commands_itself(bash: Pty, tmp_path: Path) -> 
     )
 
 
+@pytest.fixture
+def files(tmp_path: Path) -> Path:
+    """Make one file that is a configuration, and one that is none; both begin alike."""
+    folder = tmp_path / "f"
+    folder.mkdir()
+    for name in ("shop.toml", "shop.txt"):
+        (folder / name).touch()
+    return folder
+
+
+PIDSUP = [
+    ("pidsup sch", "$ pidsup schema"),
+    ("pidsup check {}/sh", "$ pidsup check {}/shop.toml"),
+    ("pidsup run -c {}/sh", "$ pidsup run -c {}/shop.toml"),
+    ("pidsup run --con", "$ pidsup run --config"),
+    ("pidsup exec --orph", "$ pidsup exec --orphan-timeout"),
+    ("pidsup exec pidsupc", "$ pidsup exec pidsupctl"),
+]
+
+
+@pytest.mark.parametrize(("typed", "line"), PIDSUP)
+def test_bash_completes_pidsup_too(bash: Pty, files: Path, typed: str, line: str) -> None:
+    bash.type(typed.format(files) + "\t")
+    bash.wait_for(lambda lines: "".join(lines[1:3]).rstrip() == line.format(files), line)
+
+
+@pytest.mark.parametrize(("typed", "line"), PIDSUP)
+def test_zsh_completes_pidsup_too(zsh: Pty, files: Path, typed: str, line: str) -> None:
+    zsh.type(typed.format(files) + "\t")
+    zsh.wait_for(lambda lines: "".join(lines[1:3]).rstrip() == line.format(files), line)
+
+
 @pytest.mark.parametrize(
     ("typed", "line"),
     [
@@ -151,15 +183,36 @@ def test_zsh_lists_live_names_with_their_state(zsh: Pty) -> None:
     ],
 )
 def test_fish_completes(shop: Daemon, tmp_path: Path, typed: str, offered: list[str]) -> None:
+    assert fish(tmp_path, typed, PIDSUP_NAME=shop.name) == offered
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"),
+    [
+        ("pidsup ", ["run", "exec", "check", "schema"]),
+        ("pidsup check {}/", ["{}/shop.toml"]),
+        ("pidsup run -c {}/sh", ["{}/shop.toml"]),
+        ("pidsup exec --orph", ["--orphan-timeout"]),
+        ("pidsup exec pidsupc", ["pidsupctl"]),
+    ],
+)
+def test_fish_completes_pidsup_too(
+    tmp_path: Path, files: Path, typed: str, offered: list[str]
+) -> None:
+    assert fish(tmp_path, typed.format(files)) == [word.format(files) for word in offered]
+
+
+def fish(home: Path, typed: str, **more: str) -> list[str]:
+    """Return what it offers."""
     script = f'pidsupctl completion fish | source; complete -C "{typed}"'
     environment = {
         **os.environ,
         "PATH": f"{BIN}:{os.environ['PATH']}",
-        "HOME": str(tmp_path),
-        "PIDSUP_NAME": shop.name,
+        "HOME": str(home),
+        **more,
     }
     done = subprocess.run(
         [needs("fish"), "--no-config", "-c", script],
         capture_output=True, text=True, timeout=LIMIT_S, check=True, env=environment,
     )  # fmt: skip
-    assert [line.partition("\t")[0] for line in done.stdout.splitlines()] == offered
+    return [line.partition("\t")[0] for line in done.stdout.splitlines()]

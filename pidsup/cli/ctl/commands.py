@@ -395,12 +395,12 @@ _ALL = (
     ),
     Command(
         "completion",
-        "print the completions for a shell",
+        "print the completions for a shell, of pidsup too",
         "completion:run",
         (Argument("SHELL", "bash, zsh or fish", "shell", choices=("bash", "zsh", "fish")),),
         more="""Packages install them.  Otherwise: bash, add `eval "$(pidsupctl completion bash)"`
         to ~/.bashrc; zsh, the same behind compinit in ~/.zshrc; fish, put them into
-        ~/.config/fish/completions/pidsupctl.fish.""",
+        ~/.config/fish/conf.d/pidsup.fish.""",
         examples=(('eval "$(pidsupctl completion bash)"', ""),),
         connects=False,
     ),

@@ -20,7 +20,12 @@ if TYPE_CHECKING:
 #: A word, and what it means.
 Offer = tuple[str, str]
 
-SCRIPTS = {"bash": "pidsupctl", "zsh": "_pidsupctl", "fish": "pidsupctl.fish"}
+#: That of zsh is for both programs; the others look for one by the name of each.
+SCRIPTS = {
+    "bash": ("pidsupctl", "pidsup"),
+    "zsh": ("_pidsupctl",),
+    "fish": ("pidsupctl.fish", "pidsup.fish"),
+}
 _WITHIN_S = 1.0
 _HELP = Option("-h --help", "explain it and exit")
 _VERSION = Option("--version", "show the version and exit")
@@ -29,10 +34,11 @@ _THE_SHELLS = {"file": ":files", "command": ":commands", "host": ":hosts"}
 
 
 def run(given: Given) -> int:
-    """Print the script for a shell."""
-    path = f"{os.path.dirname(__file__)}/shells/{SCRIPTS[given.shell]}"
-    with open(path, encoding="utf-8") as file:
-        print(file.read(), end="")
+    """Print the scripts for a shell."""
+    for script in SCRIPTS[given.shell]:
+        path = f"{os.path.dirname(__file__)}/shells/{script}"
+        with open(path, encoding="utf-8") as file:
+            print(file.read(), end="")
     return 0
 
 
@@ -48,12 +54,20 @@ def complete(words: Sequence[str]) -> int:
         line = _words(text)
         cut = len(line[-1]) - len(word) if line[-1].endswith(word) else 0
     current = line[-1]
-    for word, meaning in offers(line[1:-1], current):
+    for word, meaning in _offers_of(line[0])(line[1:-1], current):
         if word.startswith(":"):
             print(word)
         elif word.startswith(current):
             print(_formatted(shell, word, clean(meaning), cut))
     return 0
+
+
+def _offers_of(program: str) -> Callable[[Sequence[str], str], Iterable[Offer]]:
+    if os.path.basename(program) != "pidsup":
+        return offers
+    from pidsup.cli.ctl import completion_pidsup
+
+    return completion_pidsup.offers
 
 
 def _words(text: str) -> list[str]:

@@ -6,16 +6,16 @@ the build does so.
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 
 from pidsup import __version__
 from pidsup.cli.check import parser as pidsup_parser
 from pidsup.cli.ctl.commands import ABOUT_SELECTORS, COMMANDS, ENVIRONMENT, EXIT_CODES, GLOBAL
+from pidsup.cli.ctl.completion_pidsup import subparsers
 from pidsup.cli.ctl.reference import own_options, spelled, synopsis
 from pidsup.cli.ctl.usage import explained
 from pidsup.config.option import REQUIRED, Option
@@ -144,7 +144,7 @@ def _pidsup() -> str:
         )
     )
     lines.append(".SH COMMANDS")
-    for name, command in _subparsers(top).items():
+    for name, command in subparsers(top).items():
         usage = command.format_usage().removeprefix("usage: pidsup ")
         lines += [f".SS {text(usage)}", text(command.description or name)]
         for action in command._actions:  # noqa: SLF001  argparse has no other way
@@ -161,13 +161,6 @@ def _pidsup() -> str:
         lines += _entry(code, meaning)
     lines += _entry("other", "give_up_exit_code, or the code of a critical watcher")
     return _page([*lines, ".SH SEE ALSO", ".BR pidsupctl (1),", ".BR pidsup.toml (5)"])
-
-
-def _subparsers(top: argparse.ArgumentParser) -> Mapping[str, argparse.ArgumentParser]:
-    for action in top._actions:  # noqa: SLF001  argparse has no other way
-        if isinstance(action, argparse._SubParsersAction):  # noqa: SLF001
-            return action.choices
-    return {}
 
 
 # --- the page of the configuration
