@@ -7,11 +7,10 @@ import sys
 from collections.abc import Iterable, Sequence
 
 from pidsup import __version__
-from pidsup.cli.checks import machine
 from pidsup.cli.codes import OK, USAGE
 from pidsup.config.kind import Value
 from pidsup.config.load import read
-from pidsup.config.problem import Problem
+from pidsup.config.problem import Findings, Problem
 
 _FILE = "TOML file; - for standard input"
 
@@ -83,7 +82,7 @@ def prepare(arguments: Sequence[str]) -> dict[str, Value] | None:
     if expanded is None or findings.has_errors:
         _complain(findings.in_order())
         return None
-    machine.check(expanded, findings)
+    _check_machine(expanded, findings)
     _complain(problem._replace(is_warning=True) for problem in findings.in_order())
     return expanded
 
@@ -91,7 +90,7 @@ def prepare(arguments: Sequence[str]) -> dict[str, Value] | None:
 def _check(path: str) -> int:
     expanded, findings = read(path)
     if expanded is not None:
-        machine.check(expanded, findings)
+        _check_machine(expanded, findings)
         from pidsup.cli.checks.addresses import check_addresses
 
         check_addresses(expanded, findings)
@@ -105,6 +104,12 @@ def _check(path: str) -> int:
     ]
     print(f"{path}: good, {', '.join(counts)}")
     return OK
+
+
+def _check_machine(expanded: dict[str, Value], findings: Findings) -> None:
+    from pidsup.cli.checks import machine  # the manual is made before there is an extension
+
+    machine.check(expanded, findings)
 
 
 def _print_schema() -> int:

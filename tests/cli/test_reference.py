@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -43,6 +44,16 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 def test_there_is_a_page_for_each_program_and_the_configuration(pages: list[Path]) -> None:
     assert [page.name for page in pages] == ["pidsup.1", "pidsup.toml.5", "pidsupctl.1"]
+
+
+def test_the_pages_are_made_before_there_is_an_extension() -> None:
+    """By setup.py, on a machine that has not built it yet."""
+    code = (
+        "import sys; sys.modules['pidsup.linux._native'] = None; "
+        "from pidsup.cli.ctl import manual; print(*manual.pages())"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, check=False)
+    assert (done.stdout, done.stderr) == (b"pidsup.1 pidsupctl.1 pidsup.toml.5\n", b"")
 
 
 def test_mandoc_has_nothing_to_say_about_the_pages(pages: list[Path]) -> None:
