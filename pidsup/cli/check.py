@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 
 from pidsup import __version__
 from pidsup.cli.codes import OK, USAGE
+from pidsup.cli.exec import add_arguments
 from pidsup.config.kind import Value
 from pidsup.config.load import read
 from pidsup.config.problem import Findings, Problem
@@ -32,11 +33,8 @@ def parser() -> argparse.ArgumentParser:
         "Exit code: 0 ordered, 1 failure, 2 usage or configuration, else give_up_exit_code.",
     )
     _add_file(run)
-    commands.add_parser(
-        "exec",
-        help="run one command, as the init of a container",
-        add_help=False,  # cli.exec has it
-    )
+    one = commands.add_parser("exec", help="run one command, as the init of a container")
+    add_arguments(one)
     check = commands.add_parser(
         "check",
         help="check a configuration without starting anything",

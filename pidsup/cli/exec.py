@@ -39,6 +39,7 @@ to disk; root is not needed.
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add those of `exec`."""
+    parser.usage = "pidsup exec [OPTION...] [--] CMD [ARG...]"
     parser.description = _DESCRIPTION
     parser.add_argument("--user", help="whom it runs as; needs root")
     parser.add_argument("--group", help="default: the user's")
@@ -71,14 +72,12 @@ def _duration(text: str) -> float:
     try:
         return duration(text)
     except ValueError as error:
-        raise argparse.ArgumentTypeError(f"{text!r} {error}") from error
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def parse_arguments(arguments: Sequence[str]) -> argparse.Namespace:
     """Parse what stands behind `pidsup exec`; what follows the first word is the command's."""
-    parser = argparse.ArgumentParser(
-        prog="pidsup exec", usage="%(prog)s [OPTION...] [--] CMD [ARG...]"
-    )
+    parser = argparse.ArgumentParser(prog="pidsup exec")
     add_arguments(parser)
     given = parser.parse_args(arguments)
     if given.words[:1] == ["--"]:

@@ -18,6 +18,8 @@ from pidsup.config.kind import Value
 from pidsup.config.problem import ConfigError, Findings, Problem
 from pidsup.config.sections import World, read_sections
 
+_STDIN = "standard input"
+
 
 class Reading(NamedTuple):
     """What became of reading a configuration."""
@@ -50,7 +52,7 @@ def read(path: str | Path) -> Reading:
     findings = Findings(document)
     path = str(path)
     if path == "-":
-        _add(document, lambda _: sys.stdin.read(), "standard input", findings)
+        _add(document, lambda _: sys.stdin.read(), _STDIN, findings)
         return _reading(document, findings, "pidsup", Path.cwd())
     for file in (path, *_drop_ins(path, findings)):
         _add(document, _read, file, findings)
@@ -81,7 +83,8 @@ def _reading(document: Document, findings: Findings, default_name: str, director
         return Reading(None, findings)
     world = World(os.environ, str(directory), _read)
     expanded = read_sections(document, findings, world, default_name)
-    expanded["files"] = [str(Path(file).absolute()) for file in document.files]
+    files = [str(Path(file).absolute()) for file in document.files if file != _STDIN]
+    expanded["files"] = list[Value](files)
     check(expanded, document, findings, world.environment)
     return Reading(expanded, findings)
 
