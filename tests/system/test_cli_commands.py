@@ -191,15 +191,19 @@ def test_events_come_as_they_happen(shop: Daemon, follow: Follow) -> None:
 
 
 def test_events_end_with_the_supervisor_and_say_so(daemon: Start, follow: Follow) -> None:
-    it = daemon(
-        "watchers.bad = { command = 'false', restart_delay = '1h', restart_max_delay = '1h' }"
-    )
+    it = daemon("""
+        [watchers.bad]
+        command = "false"
+        restart_delay = "1h"
+        restart_max_delay = "1h"
+        restart_jitter = 0
+        """)
     it.await_slots(lambda slots: slots["bad:0"]["state"] == "backoff")
     events = follow(it, "events", "--cursor", f"{cursor_of(it).rpartition(':')[0]}:0")
     while "backoff" not in (line := line_of(events)):
         assert line
     assert "  bad:0           backoff     exited with 1" in line
-    assert "  retry in 1h0" in line
+    assert "  retry in 1h00m" in line
     it.ctl("shutdown")
     assert events.wait(LIMIT_S) == 7
     assert complaint_of(events) == "pidsupctl: the supervisor has ended"
