@@ -38,7 +38,7 @@ class Subscriber:
 
     def receive(self) -> None:
         """Take what there is."""
-        self._data += self.socket.recv(1 << 20)
+        self._data += self.socket.recv(1 << 16)  # more has to be mapped and unmapped
 
     def answers(self) -> list[dict[str, object]]:
         """Return the whole answers among what was taken: apart, because parsing takes time."""
