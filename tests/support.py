@@ -11,6 +11,7 @@ import os
 import resource
 import select
 import signal
+import socket
 import sys
 import threading
 import time
@@ -29,6 +30,25 @@ from pidsup.loop.loop import EpollLoop, Loop
 LIMIT_S = 30.0
 
 needs_root = pytest.mark.skipif(os.geteuid() != 0, reason="*** needs root ***")
+
+
+def _resolves(name: str) -> bool:
+    try:
+        return bool(socket.getaddrinfo(name, 0))
+    except OSError:
+        return False
+
+
+needs_localhost = pytest.mark.skipif(
+    not _resolves("localhost"), reason="*** needs a name for 127.0.0.1: localhost in /etc/hosts ***"
+)
+
+
+def needs_capability(number: int, name: str) -> pytest.MarkDecorator:
+    """Skip without a capability of capabilities(7), which not every root has, and say so."""
+    status = Path("/proc/self/status").read_text()
+    effective = int(status.partition("CapEff:")[2].split()[0], 16)
+    return pytest.mark.skipif(not effective >> number & 1, reason=f"*** needs {name} ***")
 
 
 def kernel_version() -> tuple[int, int]:

@@ -13,7 +13,7 @@ import pytest
 
 from pidsup.linux import holders
 from pidsup.linux.holders import Holder
-from tests.support import python
+from tests.support import needs_localhost, python
 
 Worker = Callable[..., "subprocess.Popen[bytes]"]
 STREAM, DGRAM = socket.SOCK_STREAM, socket.SOCK_DGRAM
@@ -45,7 +45,7 @@ def listens(worker: Worker, family: int, kind: int, name: str) -> tuple[Holder, 
     ("family", "theirs", "ours"),
     [
         (socket.AF_INET, "127.0.0.1", "127.0.0.1"),
-        (socket.AF_INET, "127.0.0.1", "localhost"),
+        pytest.param(socket.AF_INET, "127.0.0.1", "localhost", marks=needs_localhost),
         (socket.AF_INET, "127.0.0.1", None),
         (socket.AF_INET, "0.0.0.0", "127.0.0.1"),
         (socket.AF_INET6, "::1", "::1"),

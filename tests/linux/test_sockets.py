@@ -11,7 +11,7 @@ from subprocess import PIPE, run
 import pytest
 
 from pidsup.linux.sockets import Options, address_of, open_abstract, open_inet
-from tests.support import LIMIT_S, needs_root, python
+from tests.support import LIMIT_S, needs_capability, needs_localhost, needs_root, python
 
 STREAM, DGRAM, SEQPACKET = socket.SOCK_STREAM, socket.SOCK_DGRAM, socket.SOCK_SEQPACKET
 IP_FREEBIND, IPV6_FREEBIND = 15, 78
@@ -77,6 +77,7 @@ def test_ipv6_only_takes_no_ipv4(inet: Open) -> None:
     socket.create_connection(("::1", port_of(server)), LIMIT_S).close()
 
 
+@needs_localhost
 def test_a_name_is_resolved_to_ipv4_first(inet: Open) -> None:
     """Clients that try both reach it, and those that know IPv4 only, too."""
     assert address_of(inet("localhost")).startswith("127.0.0.1:")
@@ -195,7 +196,7 @@ def test_the_backlog_is_a_limit(inet: Open) -> None:
         client.close()
 
 
-@needs_root
+@needs_capability(12, "CAP_NET_ADMIN")
 @pytest.mark.parametrize("size", [8192, 8 << 20])
 def test_buffers_may_exceed_the_limits_of_users(inet: Open, size: int) -> None:
     """The kernel doubles them for its bookkeeping."""

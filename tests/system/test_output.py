@@ -16,7 +16,13 @@ Start = Callable[..., Daemon]
 
 
 def contains(path: Path, text: str) -> Callable[[], bool]:
-    return lambda: path.exists() and text in path.read_text(errors="replace")
+    def it_does() -> bool:
+        try:
+            return text in path.read_text(errors="replace")
+        except FileNotFoundError:  # not yet made, or just rotated
+            return False
+
+    return it_does
 
 
 def count_lines(path: Path) -> int:
