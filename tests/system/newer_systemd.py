@@ -16,7 +16,7 @@ import pytest
 from tests.support import LIMIT_S
 
 SUITE = "trixie"  # systemd 257
-_MAKING_S = 600
+_MAKING_S = 100  # less than pytest's limit of a test
 
 # In mounts of its own, which end with it.
 _RUN = """
@@ -54,25 +54,24 @@ def newer_systemd() -> NewerSystemd:
     cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pidsup-tests"
     root = cache / SUITE
     if not root.exists():
+        if shutil.which("debootstrap") is None:
+            why = "*** no newer systemd: there is no debootstrap ***"
+            assert not os.environ.get("CI"), why
+            pytest.skip(why)
         why = _make(root)
-        if why and os.environ.get("CI") == "true":
-            pytest.fail(why)
-        if why:
+        if why:  # the archive cannot be reached, or is slow
             pytest.skip(f"*** no newer systemd: {why} ***")
     return NewerSystemd(root)
 
 
 def _make(root: Path) -> str:
     """Make the root; return why that is not possible."""
-    if shutil.which("debootstrap") is None:
-        return "there is no debootstrap"
     root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root.parent) as scratch:
+    with tempfile.TemporaryDirectory(dir=root.parent, ignore_cleanup_errors=True) as scratch:
         made = Path(scratch) / "root"
+        limited = ["timeout", "--kill-after=5", str(_MAKING_S)]
         command = ["debootstrap", "--variant=minbase", "--include=systemd", SUITE, str(made)]
-        done = subprocess.run(
-            command, capture_output=True, text=True, timeout=_MAKING_S, check=False
-        )
+        done = subprocess.run([*limited, *command], capture_output=True, text=True, check=False)
         if done.returncode:
             return f"debootstrap: {done.stdout[-500:]}{done.stderr[-500:]}"
         made.rename(root)  # whole, or not at all
