@@ -524,10 +524,10 @@ def test_a_thousand_connections_lock_nobody_out(daemon: Start) -> None:
 def test_who_waits_for_a_change_is_not_hung_up_on_for_others(daemon: Start) -> None:
     it = daemon("""
         [watchers.deaf]
-        command = ["sh", "-c", "trap '' TERM; echo deaf; while :; do sleep 0.05; done"]
+        command = ["sh", "-c", "trap '' TERM; echo TERM is ignored; while :; do sleep 0.05; done"]
         stop_timeout = "1500ms"
         """)
-    wait_until(lambda: "deaf" in it.log(), "TERM ignored")
+    wait_until(lambda: "TERM is ignored" in it.log(), "TERM ignored")
     with ExitStack() as crowd, connect(it) as waiting:
         waiting.sendall(encode(call("Stop", {"selectors": ["deaf"]})))
         it.await_slots(lambda slots: slots["deaf:0"]["state"] == "stopping")
