@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from pidsup.config.expand import fill, literal, names_in
 
-VALUES = {"slot": "3", "watcher": "web", "sockets.http": "4", "env.HOME": "/root"}
+VALUES = {"slot": "3", "watcher": "web", "sockets.http": "4", "env.HOME": "/home/shop"}
 
 #: Texts that are full of braces.
 BRACED = st.lists(
@@ -24,7 +24,7 @@ BRACED = st.lists(
         ("{slot}", "3"),
         ("--fd={sockets.http},{sockets.http}", "--fd=4,4"),
         ("/var/log/{watcher}-{slot}.log", "/var/log/web-3.log"),
-        ("{env.HOME}/x", "/root/x"),
+        ("{env.HOME}/x", "/home/shop/x"),
         ("{{slot}}", "{slot}"),
         ("{{slot}", "{3"),
         ("{slot}}", "3}"),

@@ -193,10 +193,14 @@ except OSError as error:
     ("listen", "why"),
     [
         ("127.0.0.1:1", "Permission denied: a port below 1024 needs root or CAP_NET_BIND_SERVICE"),
-        ("/root/s", "Permission denied"),
+        ("{private}/s", "Permission denied"),
     ],
 )
-def test_what_an_ordinary_user_may_not_do(worker: Worker, listen: str, why: str) -> None:
+def test_what_an_ordinary_user_may_not_do(
+    worker: Worker, tmp_path: Path, listen: str, why: str
+) -> None:
+    tmp_path.chmod(0o700)
+    listen = listen.format(private=tmp_path)
     process = worker(python(AS_NOBODY, listen), stdout=PIPE)
     assert process.stdout is not None
     assert process.stdout.read().decode() == f"cannot listen on {listen} (sockets.a): {why}\n"
