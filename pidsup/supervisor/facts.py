@@ -128,18 +128,8 @@ def socket_facts(listeners: Listeners, watchers: Mapping[str, Watcher]) -> list[
 
 def change_facts(change: Change) -> Facts:
     """Return type Change, with all its tasks."""
-    return {
-        "id": change.id,
-        "kind": change.kind,
-        "actor": change.actor._asdict(),
-        "what": change.what,
-        "asked_at": change.asked_at,
-        "ended_at": change.ended_at,
-        "state": change.state.value,
-        "total": len(change.tasks),
-        "over": len(change.tasks) - change.left,
-        "tasks": [_task_facts(t.slot.name, t.state.value, t.reason) for t in change.tasks],
-    }
+    tasks = [_task_facts(t.slot.name, t.state.value, t.reason) for t in change.tasks]
+    return {**summary_facts(change.summary()), "tasks": tasks}
 
 
 def summary_facts(change: Summary) -> Facts:

@@ -6,7 +6,7 @@ from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import OK
 from pidsup.cli.ctl.layout import table
 from pidsup.cli.ctl.status import PATIENCE_S
-from pidsup.cli.ctl.terminal import Terminal, put, put_json, standard_output
+from pidsup.cli.ctl.terminal import Terminal, put_as_asked
 from pidsup.cli.ctl.words import duration, size
 from pidsup.client import Client
 from pidsup.control.protocol import Message
@@ -17,10 +17,7 @@ _HEADS = ["SLOT", "STATE", "PID", "UP", "PROCS", "THREADS", "CPU TIME", "MEM", "
 def run(given: Given, client: Client) -> int:
     """Print a line per slot, and the totals."""
     answer = client.call("Stats", within_s=PATIENCE_S, selectors=given.selectors or None)
-    if given.output == "json":
-        put_json(answer)
-    else:
-        put(lines(answer, standard_output(given.color)))
+    put_as_asked(given, answer, lines)
     return OK
 
 

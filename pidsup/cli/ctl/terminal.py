@@ -4,6 +4,12 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+
+TYPE_CHECKING = False  # importing `typing` would cost each pidsupctl 2 ms
+if TYPE_CHECKING:
+    from pidsup.cli.ctl.arguments import Given
+    from pidsup.control.protocol import Message
 
 _STYLES = {
     "bold": "1", "dim": "2", "red": "31", "green": "32", "yellow": "33", "blue": "34",
@@ -93,3 +99,13 @@ def put_json(message: dict[str, object]) -> None:
     import json
 
     print(json.dumps({"schema": 1, **message}, indent=2))
+
+
+def put_as_asked(
+    given: Given, answer: Message, lines: Callable[[Message, Terminal], list[str]]
+) -> None:
+    """Print an answer as JSON, or the lines that are made of it, as -o says."""
+    if given.output == "json":
+        put_json(answer)
+    else:
+        put(lines(answer, standard_output(given.color)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import OK
 from pidsup.cli.ctl.status import PATIENCE_S
-from pidsup.cli.ctl.terminal import Terminal, put, put_json, standard_output
+from pidsup.cli.ctl.terminal import Terminal, put_as_asked
 from pidsup.cli.ctl.words import clean, size
 from pidsup.client import Client
 from pidsup.control.protocol import Message
@@ -18,10 +18,7 @@ _ASCII = ("|- ", "`- ", "|  ", "   ")
 def run(given: Given, client: Client) -> int:
     """Print the tree of each selected slot."""
     answer = client.call("Stats", within_s=PATIENCE_S, selectors=given.selectors or None)
-    if given.output == "json":
-        put_json(answer)
-    else:
-        put(lines(answer, standard_output(given.color)))
+    put_as_asked(given, answer, lines)
     return OK
 
 
