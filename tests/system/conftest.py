@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.system.box import Box, boot
 from tests.system.daemon import Daemon
 
 
@@ -31,3 +32,39 @@ def daemon(tmp_path: Path) -> Iterator[Callable[..., Daemon]]:
     yield start
     for one in started:
         one.end()
+
+
+@pytest.fixture(
+    scope="session",
+    params=[
+        pytest.param("", id="here"),
+        pytest.param("trixie", marks=pytest.mark.long),  # systemd 257
+        pytest.param("sid", marks=pytest.mark.long),  # 262, or newer
+    ],
+)
+def suite(request: pytest.FixtureRequest) -> str:
+    """Give the Debian whose systemd is meant, "" for this machine's."""
+    return str(request.param)
+
+
+@pytest.fixture(scope="session")
+def shared_box(suite: str) -> Iterator[Box]:
+    """Boot a systemd for all tests that leave it as it was."""
+    one = boot(suite)
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def box(shared_box: Box) -> Iterator[Box]:
+    """Give a booted systemd; units that a test makes or starts end with it."""
+    yield shared_box
+    shared_box.clean()
+
+
+@pytest.fixture
+def fresh_box(suite: str) -> Iterator[Box]:
+    """Boot a systemd for one test, which may break it."""
+    one = boot(suite)
+    yield one
+    one.close()

@@ -5,15 +5,11 @@ Made once by debootstrap, and kept in the user's cache; that takes 40 s and 240 
 
 from __future__ import annotations
 
-import os
-import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
-import pytest
-
 from tests.support import LIMIT_S
+from tests.system.debian import debian_root
 
 SUITE = "trixie"  # systemd 257
 _MAKING_S = 100  # less than pytest's limit of a test
@@ -49,30 +45,4 @@ class NewerSystemd:
 
 def newer_systemd() -> NewerSystemd:
     """Return it, made if it is not there yet; skip where that is not possible."""
-    if os.geteuid() != 0:
-        pytest.skip("*** needs root, to make the root of a newer systemd ***")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "pidsup-tests"
-    root = cache / SUITE
-    if not root.exists():
-        if shutil.which("debootstrap") is None:
-            why = "*** no newer systemd: there is no debootstrap ***"
-            assert not os.environ.get("CI"), why
-            pytest.skip(why)
-        why = _make(root)
-        if why:  # the archive cannot be reached, or is slow
-            pytest.skip(f"*** no newer systemd: {why} ***")
-    return NewerSystemd(root)
-
-
-def _make(root: Path) -> str:
-    """Make the root; return why that is not possible."""
-    root.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root.parent, ignore_cleanup_errors=True) as scratch:
-        made = Path(scratch) / "root"
-        limited = ["timeout", "--kill-after=5", str(_MAKING_S)]
-        command = ["debootstrap", "--variant=minbase", "--include=systemd", SUITE, str(made)]
-        done = subprocess.run([*limited, *command], capture_output=True, text=True, check=False)
-        if done.returncode:
-            return f"debootstrap: {done.stdout[-500:]}{done.stderr[-500:]}"
-        made.rename(root)  # whole, or not at all
-    return ""
+    return NewerSystemd(debian_root(SUITE, ["systemd"], _MAKING_S))
