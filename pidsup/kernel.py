@@ -63,10 +63,13 @@ class Kernel(Protocol):
     def poller(self) -> Poller:
         """Return a new epoll set; the caller owns it."""
 
-    def spawn(self, plan: Plan, fds: Mapping[int, int] = {}) -> Born:
+    def spawn(
+        self, plan: Plan, fds: Mapping[int, int] = {}, variables: Mapping[str, str] = {}
+    ) -> Born:
         """Start a process; SpawnError when it could not be.  The caller owns the pidfd.
 
-        *fds*, {the child's descriptor: ours}, counts for more than what the plan has.
+        *fds*, {the child's descriptor: ours}, and *variables* count for more than what the
+        plan has.
         """
 
     def give_way(self) -> None:
@@ -157,9 +160,11 @@ class LinuxKernel:
         self._chance = (self._chance * 6364136223846793005 + 1442695040888963407) % 2**64
         return (self._chance >> 11) / 2**53
 
-    def spawn(self, plan: Plan, fds: Mapping[int, int] = {}) -> Born:
+    def spawn(
+        self, plan: Plan, fds: Mapping[int, int] = {}, variables: Mapping[str, str] = {}
+    ) -> Born:
         """Start a process."""
-        return plan.spawn(fds)
+        return plan.spawn(fds, variables)
 
     def signal_group(self, pidfd: int, pid: int, signo: int) -> None:
         """Signal the group; below Linux 6.9 by number, so before the leader is reaped.

@@ -73,13 +73,22 @@ class WatcherSpec(NamedTuple):
     critical: bool = False
     foreground: bool = False
     forward_signals: tuple[int, ...] = ()
+    type: str = "exec"  #: what makes a worker ready: exec, notify
+    start_timeout_s: float = 90.0  #: until it is; 0: no limit
+    watchdog_s: float = 0.0  #: 0: none
+    watchdog_signal: int = 6
+    fd_store_max: int = 0
+    min_ready: int | None = None  #: for systemd to be told; None: all that are wanted
+    on_demand: bool = False
+    idle_timeout_s: float = 0.0  #: 0: never
+    accept: bool = False  #: one process per connection
 
 
 class SocketSpec(NamedTuple):
     """One listening socket as configured."""
 
     name: str
-    listen: str  #: "HOST:PORT", "[IPv6]:PORT", "PORT", "/path", "@abstract"
+    listen: str  #: "HOST:PORT", "[IPv6]:PORT", "PORT", "/path", "@abstract"; "": systemd's alone
     type: str = "stream"  #: stream, datagram, seqpacket
     backlog: int = 4096
     blocking: bool = False
@@ -94,6 +103,7 @@ class SocketSpec(NamedTuple):
     mode: int = 0o666  #: of a path
     user: str | None = None  #: of a path
     group: str | None = None  #: of a path
+    systemd: str | None = None  #: name of one that systemd passes, "http" or "http:1"
 
 
 class Access(NamedTuple):
@@ -136,7 +146,7 @@ def config(expanded: Mapping[str, Any]) -> Config:
 
 def socket_spec(name: str, values: Mapping[str, Any]) -> SocketSpec:
     """Make one socket of its complete option values."""
-    return SocketSpec(name=name, **values)
+    return SocketSpec(name=name, **{**values, "listen": values["listen"] or ""})
 
 
 def watcher_spec(name: str, values: Mapping[str, Any]) -> WatcherSpec:
@@ -172,6 +182,15 @@ def watcher_spec(name: str, values: Mapping[str, Any]) -> WatcherSpec:
         critical=values["critical"],
         foreground=values["foreground"],
         forward_signals=tuple(values["forward_signals"]),
+        type=values["type"],
+        start_timeout_s=values["start_timeout"],
+        watchdog_s=values["watchdog"],
+        watchdog_signal=values["watchdog_signal"],
+        fd_store_max=values["file_descriptor_store_max"],
+        min_ready=values["min_ready"],
+        on_demand=values["on_demand"],
+        idle_timeout_s=values["idle_timeout"],
+        accept=values["accept"],
     )
 
 

@@ -7,7 +7,7 @@ Defaults are written as a user would write them.
 from __future__ import annotations
 
 from pidsup.config import kinds, process_kinds, signals
-from pidsup.config.address import ADDRESS
+from pidsup.config.address import ADDRESS, PASSED_NAME
 from pidsup.config.kinds import (
     ACCESS,
     ACCOUNT,
@@ -27,7 +27,7 @@ from pidsup.config.kinds import (
 from pidsup.config.option import AT_LOAD, AT_START, REQUIRED, Option, in_parts
 from pidsup.config.quantities import DURATION, SIZE
 
-_OUTPUTS = ("console", "capture", "inherit", "null")
+_OUTPUTS = ("auto", "journal", "console", "capture", "inherit", "null")
 
 SUPERVISOR: dict[str, Option] = {
     "name": Option(
@@ -80,13 +80,21 @@ CONTROL: dict[str, Option] = {
 _ADDRESS = {
     "listen": Option(
         ADDRESS,
-        REQUIRED,
+        None,
         'Where to listen: "127.0.0.1:8080", "[::1]:8080", "8080" (all addresses, both '
         'families), "/run/shop/web.sock", "@name" (abstract).  Port 0 takes a free one, which '
         "status shows.  {env.NAME} is filled in when the file is read.",
         fills=AT_LOAD,
         systemd="ListenStream=, ListenDatagram=, ListenSequentialPacket=",
         circus="host, port, path",
+    ),
+    "systemd": Option(
+        PASSED_NAME,
+        None,
+        "The name of a socket that systemd passes, FileDescriptorName= of its unit; "
+        '"http:1" is the second of that name.  With `listen` too, that is for where there is '
+        "no socket activation: a terminal, a container.",
+        systemd="FileDescriptorName=",
     ),
     "type": Option(
         choice("stream", "datagram", "seqpacket"),
@@ -214,10 +222,70 @@ _WHAT = {
         "attention: Ctrl-C is its own.  For one watcher with one worker.",
     ),
     "type": Option(
-        choice("exec"),
+        choice("exec", "notify"),
         "exec",
-        "When a worker counts as ready: exec, once its program has been executed.",
+        "When a worker counts as ready: exec, once its program has been executed; notify, once it "
+        "says READY=1 as of sd_notify(3).",
         systemd="Type=",
+    ),
+    "start_timeout": Option(
+        DURATION,
+        "90s",
+        "How long a worker may take to become ready; then it is stopped, and counts as failed.  "
+        "0: as long as it likes.",
+        systemd="TimeoutStartSec=",
+    ),
+    "watchdog": Option(
+        DURATION,
+        "0s",
+        "A worker that is ready has to say WATCHDOG=1 at least this often, sd_notify(3), or it is "
+        "ended by watchdog_signal and counts as failed.  It finds the time in WATCHDOG_USEC.  "
+        "0: no watchdog.",
+        systemd="WatchdogSec=",
+    ),
+    "watchdog_signal": Option(
+        signals.SIGNAL,
+        "ABRT",
+        "Ends a worker whose watchdog has run out, with a core dump where that is allowed; "
+        "SIGKILL follows after the last timeout of its stop plan.",
+        systemd="WatchdogSignal=",
+    ),
+    "file_descriptor_store_max": Option(
+        integer(0, 1000),
+        0,
+        "How many descriptors a worker can have kept, by FDSTORE=1 as of sd_notify(3), for the "
+        "next worker of its slot, which gets them behind its sockets.",
+        systemd="FileDescriptorStoreMax=",
+    ),
+    "min_ready": Option(
+        integer(0),
+        None,
+        "How many of its workers must be ready before systemd is told that the supervisor is.  "
+        "Default: all.",
+        applies="live",
+    ),
+}
+
+_ACTIVATION = {
+    "on_demand": Option(
+        BOOLEAN,
+        False,
+        "No worker runs until the first connection, or datagram, comes to one of its sockets.",
+        systemd="Sockets=",
+        circus="on_demand",
+    ),
+    "idle_timeout": Option(
+        DURATION,
+        "0s",
+        "A watcher on demand stops when no connection has been open for this long, and listens "
+        "again.  0: never.",
+    ),
+    "accept": Option(
+        BOOLEAN,
+        False,
+        "One process per connection, which it gets as descriptor 3, or as standard input and "
+        "output if stdin_socket names the socket; `workers` of them at once, the others wait.",
+        systemd="Accept=",
     ),
 }
 
@@ -485,8 +553,9 @@ _LIMITS = {
 _OUTPUT = {
     "stdout": Option(
         kinds.output(*_OUTPUTS),
-        "console",
-        "Where standard output goes: console, the supervisor's own, line by line; capture, "
+        "auto",
+        "Where standard output goes: auto, the journal if the supervisor's own output goes there, "
+        "else console; journal, systemd's; console, the supervisor's own, line by line; capture, "
         "nowhere but `pidsupctl logs`; inherit, the supervisor's own, directly; null; or the "
         "path of a file, whose directory is there.",
         systemd="StandardOutput=",
@@ -495,7 +564,7 @@ _OUTPUT = {
     ),
     "stderr": Option(
         kinds.output("stdout", *_OUTPUTS),
-        "console",
+        "auto",
         "The same for standard error; stdout, into the same.",
         systemd="StandardError=",
         circus="stderr_stream*, close_child_stderr",
@@ -542,6 +611,7 @@ WATCHER = in_parts(
         "Restarting": _RESTARTING,
         "Stopping and signals": _STOPPING,
         "Sockets": _SOCKETS,
+        "Activation": _ACTIVATION,
         "Environment": _ENVIRONMENT,
         "User and rights": _RIGHTS,
         "Scheduling and limits": _LIMITS,

@@ -65,7 +65,7 @@ class Plan:
     Borrows the descriptors in *fds* and *cgroup*: they stay open while it is used.
     """
 
-    __slots__ = ("_alive", "_command", "_cwd", "_exclusive", "_plan", "_subjects", "uid")
+    __slots__ = ("_alive", "_command", "_cwd", "_exclusive", "_names", "_plan", "_subjects", "uid")
 
     def __init__(
         self,
@@ -124,10 +124,12 @@ class Plan:
         plan = self._plan = ffi.new("struct pidsup_plan *")
         plan.paths = self._strings(_candidates(command[0], environment.get("PATH", DEFAULT_PATH)))
         plan.argv = self._strings(command)
-        variables = [self._variable(key, value) for key, value in environment.items()]
+        # In the order in which they stand in plan.envp.
+        names = self._names = [n for n in environment if not (listen_pid and n == _LISTEN_PID)]
+        variables = [self._variable(name, environment[name]) for name in names]
         if listen_pid:
             start = f"{_LISTEN_PID}="
-            variables = [v for v in variables if not v.startswith(start)]
+            names.append(_LISTEN_PID)
             plan.envp = self._strings([*variables, start + "0" * 12])
             plan.listen_pid = plan.envp[len(variables)] + len(start)
         else:
@@ -196,20 +198,25 @@ class Plan:
         """Show what it starts."""
         return f"Plan({self._command!r}, cwd={self._cwd!r})"
 
-    def spawn(self, fds: Mapping[int, int] = {}) -> Born:
+    def spawn(self, fds: Mapping[int, int] = {}, variables: Mapping[str, str] = {}) -> Born:
         """Start the process; SpawnError names the step that failed, and nothing is left over.
 
-        *fds* replaces, for this start, what the child gets: {its descriptor: ours}, -1
-        leaves it closed.  Blocks until the new program runs, which takes as long as the
+        For this start, *fds* replaces what the child gets: {its descriptor: ours}, -1
+        leaves it closed; and *variables* are added to its environment, or replace what has
+        their names there.  Blocks until the new program runs, which takes as long as the
         file system and a frozen cgroup make it.  From several threads at once: those that
         change the user or write LISTEN_PID touch what is shared, and take turns.
         """
         ret = ffi.new("struct pidsup_child *")
-        plan, places = self._plan, None
+        plan, places, added = self._plan, None, None
+        if fds or variables:
+            plan = ffi.new("struct pidsup_plan *", plan[0])
         if fds:
             places = self._places(fds)
-            plan = ffi.new("struct pidsup_plan *", plan[0])
             plan.fds, plan.n_fds = places, len(places)
+        if variables:
+            added = self._with(variables)
+            plan.envp = added[-1]
         if self._exclusive:
             with _one_at_a_time:
                 rc = lib.pidsup_spawn(plan, ret)
@@ -219,6 +226,14 @@ class Plan:
             step = _STEPS[ret.step]
             raise SpawnError(-rc, step, self._subjects.get(step))
         return Born(ret.pid, ret.pidfd, ret.inode)
+
+    def _with(self, variables: Mapping[str, str]) -> list[Any]:
+        """Return what the environment with *variables* consists of, the pointers to it last."""
+        texts = [self._variable(key, value) for key, value in variables.items()]
+        added = [ffi.new("char[]", self._encoded(text)) for text in texts]
+        envp, names = self._plan.envp, self._names
+        kept = [envp[i] for i, name in enumerate(names) if name not in variables]
+        return [*added, ffi.new("char *[]", [*kept, *added, ffi.NULL])]
 
     def _places(self, fds: Mapping[int, int]) -> Any:
         """Return the child's descriptors with *fds* in their places."""

@@ -67,7 +67,7 @@ class Outputs:
         """Return where one stream of a slot leads to: console, capture or a path."""
         if target == "capture":
             return Way(None, Raw(), block=True)
-        if target == "console":
+        if target in ("console", "auto"):
             console = self._console(stream)
             form = console_format(self._console_format, slot, NAMES[stream], console, self._column)
             return Way(console, form, spec.block)

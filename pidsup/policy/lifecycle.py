@@ -24,7 +24,7 @@ class State(_Fast):
 
     STOPPED = "stopped"  #: not wanted, nothing runs
     WAITING = "waiting"  #: wanted; for what it comes after, or for warmup_delay
-    STARTING = "starting"  #: a process was asked for
+    STARTING = "starting"  #: a process was asked for, or runs and is not ready
     READY = "ready"
     STOPPING = "stopping"  #: the stop plan is under way
     KILLING = "killing"  #: SIGKILL was sent to the tree
@@ -43,6 +43,9 @@ class Event(_Fast):
     RESET = "reset"  #: a command forgives what failed
     SPAWNED = "spawned"
     SPAWN_FAILED = "spawn-failed"  #: or was cancelled
+    READY = "ready"  #: by its type: exec at once, notify when it says so
+    START_DUE = "start-due"  #: it was not ready in time
+    WATCHDOG_DUE = "watchdog-due"  #: it has not said in time that it lives, or says it does not
     EXITED = "exited"
     STEP_DUE = "step-due"  #: a step of the stop plan took too long, the next follows
     KILL_DUE = "kill-due"  #: the last one did, or there is a hurry
@@ -61,7 +64,10 @@ class Action(_Fast):
     """What a slot is to do."""
 
     SPAWN = "spawn"
-    CANCEL_SPAWN = "cancel-spawn"
+    CANCEL_SPAWN = "cancel-spawn"  #: too late: feed spawned again
+    AWAIT_READY = "await-ready"  #: feed ready at once, or set the deadline for it
+    SET_WATCHDOG = "set-watchdog"
+    ABORT = "abort"  #: send the watchdog's signal, set a deadline for SIGKILL
     STOP_STEP = "stop-step"  #: signal as the plan says, set the deadline
     KILL = "kill"  #: SIGKILL to the tree, set a deadline to look again
     CLEAN = "clean"  #: kill stragglers; feed the verdict once there is none
@@ -101,22 +107,27 @@ TABLE: dict[State, Row] = {
     _S.STARTING: _row(
         _S.STARTING,
         (_E.START, _E.WAIT, _E.RESET),
-        SPAWNED=(_S.READY,),
+        SPAWNED=(_S.STARTING, _A.AWAIT_READY),
         SPAWN_FAILED=(_S.CLEANING, _A.CLEAN),
-        # A start that crosses a stop: the answer to the request is still to come.
+        READY=(_S.READY, _A.DROP_TIMER, _A.SET_WATCHDOG),
+        START_DUE=(_S.STOPPING, _A.STOP_STEP),
+        WATCHDOG_DUE=(_S.STOPPING, _A.ABORT),
+        EXITED=(_S.CLEANING, _A.DROP_TIMER, _A.CLEAN),
+        # A start that crosses a stop: the answer to the request is still to come, or has come.
         STOP=(_S.STOPPING, _A.CANCEL_SPAWN),
         KILL_DUE=(_S.KILLING, _A.CANCEL_SPAWN),
     ),
     _S.READY: _row(
         _S.READY,
-        (_E.START, _E.WAIT, _E.RESET),
-        EXITED=(_S.CLEANING, _A.CLEAN),
+        (_E.START, _E.WAIT, _E.RESET, _E.READY),
+        WATCHDOG_DUE=(_S.STOPPING, _A.ABORT),
+        EXITED=(_S.CLEANING, _A.DROP_TIMER, _A.CLEAN),
         STOP=(_S.STOPPING, _A.STOP_STEP),
         KILL_DUE=(_S.KILLING, _A.KILL),
     ),
     _S.STOPPING: _row(
         _S.STOPPING,
-        _WISHES,
+        (*_WISHES, _E.READY, _E.WATCHDOG_DUE),
         SPAWNED=(_S.STOPPING, _A.STOP_STEP),
         SPAWN_FAILED=(_S.CLEANING, _A.CLEAN),
         EXITED=(_S.CLEANING, _A.DROP_TIMER, _A.CLEAN),
@@ -125,7 +136,7 @@ TABLE: dict[State, Row] = {
     ),
     _S.KILLING: _row(
         _S.KILLING,
-        (*_WISHES, _E.KILL_DUE),
+        (*_WISHES, _E.KILL_DUE, _E.READY, _E.WATCHDOG_DUE),
         SPAWNED=(_S.KILLING, _A.KILL),
         SPAWN_FAILED=(_S.CLEANING, _A.CLEAN),
         EXITED=(_S.CLEANING, _A.DROP_TIMER, _A.CLEAN),

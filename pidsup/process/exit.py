@@ -24,6 +24,7 @@ class ExitReport(NamedTuple):
     ran_s: float
     asked_for: bool
     last_lines: Sequence[str] = ()  #: of its output, if it failed
+    cause: str = ""  #: why we ended it though nobody had asked for that
 
     @property
     def signal(self) -> str | None:
@@ -32,16 +33,24 @@ class ExitReport(NamedTuple):
 
     def __str__(self) -> str:
         """Word it for a person: "killed by SEGV, core dumped"."""
+        return f"{self.cause}: {self._how()}" if self.cause else self._how()
+
+    def _how(self) -> str:
         if self.signo is not None:
             return f"killed by {self.signal}" + (", core dumped" if self.core else "")
         return "ended in an unknown way" if self.code is None else f"exited with {self.code}"
 
 
 def report(
-    ended: Exit, *, ran_s: float = 0.0, asked_for: bool = False, last_lines: Sequence[str] = ()
+    ended: Exit,
+    *,
+    ran_s: float = 0.0,
+    asked_for: bool = False,
+    last_lines: Sequence[str] = (),
+    cause: str = "",
 ) -> ExitReport:
     """Make the report of what the kernel says."""
-    return ExitReport(*ended, ran_s, asked_for, last_lines)
+    return ExitReport(*ended, ran_s, asked_for, last_lines, cause)
 
 
 def ending(ended: Exit) -> Ending:

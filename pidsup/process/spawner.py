@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from pidsup.kernel import Kernel, Plan
 from pidsup.loop.loop import Loop
@@ -21,14 +21,19 @@ _SLICE_S = 0.005
 _FEW = 2  # starts of one turn that we give way to
 
 
+class Start(NamedTuple):
+    """What one start is made from, as `Kernel.spawn` takes it."""
+
+    plan: Plan
+    fds: Mapping[int, int] = {}  #: of this start: {the child's descriptor: ours}
+    variables: Mapping[str, str] = {}  #: of this start, beside those of the plan
+
+
 class Requester(Protocol):
     """Who asks for a process."""
 
-    def prepare(self) -> tuple[Plan, Mapping[int, int]]:
-        """Return the plan to start from, now, and this start's own descriptors.
-
-        As `Kernel.spawn` takes them; OSError or LookupError if there is no plan.
-        """
+    def prepare(self) -> Start:
+        """Return what to start from, now; OSError or LookupError if there is no plan."""
 
     def spawned(self, child: Child) -> None:
         """Take the child: the requester closes it in the end."""

@@ -97,7 +97,7 @@ def slot_facts(watcher: Watcher, slot: Slot, now: float) -> Facts:
         "pid": None if child is None else child.pid,
         "serial": slot.serial,
         "for_s": round(now - slot.since, 3),
-        "due_s": None if slot.due_at is None else round(max(0.0, slot.due_at - now), 3),
+        "due_s": None if not slot.shows_due else round(max(0.0, (slot.due_at or now) - now), 3),
         "up_s": None if child is None or child.exit else round(now - child.started_at, 3),
         "restarts": slot.restarts,
         "reason": watcher.waits_for() if slot.state is State.WAITING else slot.reason,

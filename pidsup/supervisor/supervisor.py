@@ -163,9 +163,12 @@ class Supervisor:
         """Write down a start before it is made; the rest can wait until the slot has settled."""
         self.events.slot(watcher, slot)
         self._foreground.entered(slot)
+        is_exec = watcher.spec.type == "exec"
         if slot.state is State.STARTING:
             self._record(watcher, slot)
-        elif slot.state is State.READY and slot.child is not None:
+        elif slot.state is State.READY and not is_exec:
+            self.log.info("worker ready", slot=slot.name)
+        if slot.child is not None and slot.state is (State.READY if is_exec else State.STARTING):
             self.log.info("worker started", slot=slot.name, pid=slot.child.pid)
             self._foreground.look()  # its SIGCHLD may have come before we knew it
 

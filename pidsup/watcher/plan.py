@@ -70,12 +70,16 @@ def ingredients(
     if listen_fds:
         environment["LISTEN_FDS"] = str(len(spec.sockets))
         environment["LISTEN_FDNAMES"] = ":".join(spec.sockets)
+    if spec.watchdog_s:
+        # Without WATCHDOG_PID: whichever process of the worker likes can say that it lives.
+        environment["WATCHDOG_USEC"] = str(round(spec.watchdog_s * 1e6))
     directory = attributes.working_directory
     return {
         "command": [fill(word, values) for word in spec.command],
         "environment": environment,
         "fds": _descriptors(spec, around),
-        "listen_pid": listen_fds,
+        # What a start adds to LISTEN_FDS: descriptors that are kept, a connection.
+        "listen_pid": listen_fds or spec.fd_store_max > 0 or spec.accept,
         "foreground": spec.foreground,
         "cwd": None if directory is None else fill(directory, values),
         "umask": attributes.umask,

@@ -6,7 +6,7 @@ events, performs the actions, and decides nothing that policy can decide.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from errno import EINVAL
 from signal import SIGCONT, SIGKILL
 from typing import Protocol
@@ -22,7 +22,7 @@ from pidsup.policy.restart import Again, Ending, Finished, GiveUp, Later, Verdic
 from pidsup.policy.stopping import KILL_CHECK_S, PATIENT_LOOKS, clean_check_s
 from pidsup.process.child import Child, Whom
 from pidsup.process.exit import ExitReport, ending, report, signal_name
-from pidsup.process.spawner import Request, Spawner
+from pidsup.process.spawner import Request, Spawner, Start
 
 LAST_LINES = 5  #: of a worker that failed, kept in its report
 
@@ -71,6 +71,9 @@ class Slot:
     __slots__ = (
         "_attempt",
         "_busy",
+        "_cause",
+        "_doom",
+        "_due_event",
         "_events",
         "_memory",
         "_owner",
@@ -78,6 +81,7 @@ class Slot:
         "_step",
         "_timer",
         "_verdict",
+        "_watchdog_s",
         "_why",
         "child",
         "due_at",
@@ -88,13 +92,17 @@ class Slot:
         "not_before",
         "output",
         "own_plan",
+        "ready_at",
         "record",
+        "reloading",
         "restarts",
         "running",
         "serial",
         "since",
         "start_errno",
         "state",
+        "status_text",
+        "stopping_itself",
         "written",
     )
 
@@ -115,6 +123,11 @@ class Slot:
         self.last_exit: ExitReport | None = None
         #: Why the last start failed, if it did; only of the program itself in its own words.
         self.start_errno: int | None = None
+        self.ready_at: float | None = None  #: since when its worker is, or was
+        # What its worker says of itself, sd_notify(3):
+        self.status_text = ""  #: STATUS=
+        self.reloading = False  #: RELOADING=1, until the next READY=1
+        self.stopping_itself = False  #: STOPPING=1
         self._why: object = ""
         self.due_at: float | None = None  #: when the deadline of this state passes
         self.written: State | None = None  #: what the table has
@@ -124,7 +137,11 @@ class Slot:
         self._busy = False
         self._request: Request | None = None
         self._timer: Handle | None = None
+        self._due_event = Event.KILL_DUE  # what the timer leads to
         self._verdict: Verdict | None = None  # None: nobody wants it back
+        self._doom: Ending | None = None  # as what it counts that we end this worker, unasked
+        self._cause = ""  # and why
+        self._watchdog_s = 0.0
         self._memory = restart.FRESH
         self._step = 0  # of the stop plan
         self._attempt = 0  # at cleaning
@@ -147,6 +164,11 @@ class Slot:
     def failed_at(self) -> tuple[float, ...]:
         """Return when it failed of late, as far as that counts for giving it up."""
         return self._memory.bad_at
+
+    @property
+    def shows_due(self) -> bool:
+        """Tell whether a deadline is worth knowing: that of a watchdog moves all the time."""
+        return self.due_at is not None and (self.state is not State.READY or self.stopping_itself)
 
     def close(self) -> None:
         """Give up the output."""
@@ -188,15 +210,62 @@ class Slot:
         """Signal the worker; False when there was nobody to get it."""
         return self.child is not None and self.child.signal(signo, whom)
 
+    # --- what the worker says of itself, sd_notify(3)
+
+    def said_ready(self) -> None:
+        """Hear READY=1."""
+        self.reloading = False
+        if self.state is State.STARTING and self.child is not None:
+            self.handle(Event.READY)
+
+    def said_reloading(self) -> None:
+        """Hear RELOADING=1."""
+        self.reloading = self.state is State.READY
+
+    def said_stopping(self) -> None:
+        """Hear STOPPING=1: it may take as long as one that was asked to."""
+        if self.state is State.READY and not self.stopping_itself:
+            self.stopping_itself = True
+            timeout_s = sum(step.timeout_s for step in self._owner.spec.stop_plan)
+            self._cause = f"it said STOPPING=1, and did not end within {timeout_s:g} s"
+            self._set_timer(timeout_s, Event.KILL_DUE)
+
+    def said_alive(self) -> None:
+        """Hear WATCHDOG=1."""
+        if self.state is State.READY and not self.stopping_itself:
+            self._set_watchdog()
+
+    def said_broken(self) -> None:
+        """Hear WATCHDOG=trigger."""
+        if self.state in (State.STARTING, State.READY) and self.child is not None:
+            self._condemn(Ending.WATCHDOG, "it said WATCHDOG=trigger")
+            self.handle(Event.WATCHDOG_DUE)
+
+    def set_watchdog(self, interval_s: float) -> None:
+        """Hear WATCHDOG_USEC=: how often this worker is to say that it lives; 0: not at all."""
+        self._watchdog_s = interval_s
+        self.said_alive()
+
+    def extend(self, more_s: float) -> None:
+        """Hear EXTEND_TIMEOUT_USEC=: to start, or to stop, it needs so long from now on."""
+        until = self._owner.kernel.now() + more_s
+        waits = self.state in (State.STARTING, State.STOPPING) or self.stopping_itself
+        if waits and self.due_at is not None and until > self.due_at:
+            self._set_timer(more_s, self._due_event)
+
+    def _condemn(self, doom: Ending, cause: str) -> None:
+        self._doom, self._cause = doom, cause
+        self._owner.log.warning("ending worker", slot=self.name, why=cause)
+
     # Requester, for the spawner
 
-    def prepare(self) -> tuple[Plan, Mapping[int, int]]:
+    def prepare(self) -> Start:
         """Return the plan to start from, and the pipes of this slot."""
         plan = self._owner.plan(self)
         if self.output is None:
             self.output = self._owner.open_output(self)
         try:
-            return plan, self.output.fds(plan.uid)
+            return Start(plan, self.output.fds(plan.uid))
         except OSError as error:
             raise SpawnError(error.errno or EINVAL, "pipe") from error
 
@@ -207,7 +276,10 @@ class Slot:
         self.written = None  # the table has yet to name this worker
         self.serial = self._owner.next_serial()
         self.generation = self._owner.generation
-        self.start_errno = None
+        self.start_errno = self.ready_at = self._doom = None
+        self.status_text = self._cause = ""
+        self.reloading = self.stopping_itself = False
+        self._watchdog_s = self._owner.spec.watchdog_s
         if self.output is not None:
             self.output.begin(self.serial)
         self._why = ""
@@ -232,10 +304,14 @@ class Slot:
     def _exited(self) -> None:
         child = self.child
         assert child is not None and child.exit is not None and child.ended_at is not None  # noqa: S101, PT018  whoever calls this has just reaped it
-        asked_for = self.state is not State.READY
+        asked_for = self.state in (State.STOPPING, State.KILLING) and self._doom is None
         ran_s = child.ended_at - child.started_at
         self.last_exit = report(
-            child.exit, ran_s=ran_s, asked_for=asked_for, last_lines=self._last_lines(child.exit)
+            child.exit,
+            ran_s=ran_s,
+            asked_for=asked_for,
+            last_lines=self._last_lines(child.exit),
+            cause="" if self._doom is None else self._cause,
         )
         self._why = self.last_exit
         self._verdict = None
@@ -244,7 +320,8 @@ class Slot:
                 "worker stopped", slot=self.name, pid=child.pid, how=self._why, ran_s=ran_s
             )
         else:
-            self._decide(ending(child.exit), ran_s=ran_s)
+            ready_s = None if self.ready_at is None else child.ended_at - self.ready_at
+            self._decide(self._doom or ending(child.exit), ran_s=ready_s)
             self._log_end("worker ended", pid=child.pid, how=self._why, ran_s=ran_s)
         self.handle(Event.EXITED)
 
@@ -300,6 +377,36 @@ class Slot:
     def _cancel_spawn(self) -> None:
         if self._request is not None:
             self._owner.spawner.cancel(self._request)
+        elif self.child is not None:
+            self._events.append(Event.SPAWNED)
+
+    def _await_ready(self) -> None:
+        spec = self._owner.spec
+        if spec.type == "exec":
+            assert self.child is not None  # noqa: S101  it was spawned
+            self.ready_at = self.child.started_at
+            self._events.append(Event.READY)
+            return
+        self._owner.entered(self, self.state)  # now it has a pid
+        if spec.start_timeout_s:
+            self._set_timer(spec.start_timeout_s, Event.START_DUE)
+
+    def _set_watchdog(self) -> None:
+        if self.ready_at is None:
+            self.ready_at = self.since
+        if self._watchdog_s:
+            self._set_timer(self._watchdog_s, Event.WATCHDOG_DUE)
+        elif self._timer is not None:
+            self._drop_timer()
+
+    def _abort(self) -> None:
+        spec = self._owner.spec
+        last_s = spec.stop_plan[-1].timeout_s
+        name = signal_name(spec.watchdog_signal)
+        self._why = f"{self._cause}; {name} sent, KILL after {last_s:g} s"
+        self._signal(spec.watchdog_signal, Whom.MAIN)
+        self._signal(SIGCONT, Whom.MAIN)
+        self._set_timer(last_s, Event.KILL_DUE)
 
     def _stop_step(self) -> None:
         plan = self._owner.spec.stop_plan
@@ -307,7 +414,8 @@ class Slot:
         self._step += 1
         last = self._step == len(plan)
         following = "KILL" if last else signal_name(plan[self._step].signo)
-        self._why = f"{signal_name(now.signo)} sent, {following} after {now.timeout_s:g} s"
+        because = f"{self._cause}; " if self._doom is not None else ""
+        self._why = f"{because}{signal_name(now.signo)} sent, {following} after {now.timeout_s:g} s"
         assert self.child is not None  # noqa: S101  the table asks for this with a worker only
         # Before the signal: an orphan's ancestry is lost.
         self.child.pin_descendants()
@@ -375,11 +483,19 @@ class Slot:
 
     def _set_timer(self, delay_s: float, event: Event) -> None:
         self._drop_timer()
+        self._due_event = event
         self.due_at = self._owner.kernel.now() + delay_s
         self._timer = self._owner.loop.call_at(self.due_at, self._due, event)
 
     def _due(self, event: Event) -> None:
         self._timer = None
+        if event is Event.START_DUE:
+            limit_s = self._owner.kernel.now() - self.since
+            self._condemn(Ending.TIMEOUT, f"it was not ready within {limit_s:.3g} s")
+        elif event is Event.WATCHDOG_DUE:
+            self._condemn(Ending.WATCHDOG, f"it did not say WATCHDOG=1 for {self._watchdog_s:g} s")
+        elif self.stopping_itself and self.state is State.READY:
+            self._condemn(Ending.TIMEOUT, self._cause)
         self.handle(event)
 
     def _drop_timer(self) -> None:
@@ -392,6 +508,9 @@ class Slot:
 _PERFORM: dict[Action, Callable[[Slot], None]] = {
     Action.SPAWN: Slot._spawn,
     Action.CANCEL_SPAWN: Slot._cancel_spawn,
+    Action.AWAIT_READY: Slot._await_ready,
+    Action.SET_WATCHDOG: Slot._set_watchdog,
+    Action.ABORT: Slot._abort,
     Action.STOP_STEP: Slot._stop_step,
     Action.KILL: Slot._kill,
     Action.CLEAN: Slot._clean,

@@ -359,7 +359,7 @@ def test_stop_signal_beside_a_stop_plan_is_an_error_not_ignored() -> None:
         ('umask = "0800"', ": must be permissions in octal"),
         ('log_max_size = "5 parsecs"', ': must be a size such as "64K"'),
         ("log_max_size = -1", ': must be a size such as "64K"'),
-        ('stdout = "stdout"', ': must be "console", "capture", "inherit", "null", or a path with'),
+        ('stdout = "stdout"', ': must be "auto", "journal", "console", "capture", "inherit"'),
         ('cpu_affinity = "3-1"', ': must be processors such as "0-3,8" or [0, 1], not'),
         ('cpu_affinity = "0-99999"', ": must be processors"),
         ("cpu_affinity = [-1]", ": must be processors"),

@@ -49,7 +49,7 @@ def test_a_verdict_is_only_for_a_tree_that_is_empty(event: Event) -> None:
 
 def test_only_a_process_that_was_there_can_exit() -> None:
     takers = {state for state in State if TABLE[state][Event.EXITED] is not None}
-    assert takers == {State.READY, State.STOPPING, State.KILLING}
+    assert takers == {State.STARTING, State.READY, State.STOPPING, State.KILLING}
 
 
 def test_both_answers_to_a_start_are_possible_wherever_one_is() -> None:
@@ -68,8 +68,9 @@ def test_a_start_is_asked_for_in_one_state_only() -> None:
 
 def test_whoever_leaves_a_state_with_a_timer_drops_or_replaces_it() -> None:
     """A timer that outlives its state would be an impossible event later."""
-    timed = {State.STOPPING: Action.STOP_STEP, State.KILLING: Action.KILL}
-    replacing = {Action.STOP_STEP, Action.KILL, Action.DROP_TIMER, Action.CLEAN}
+    timed = (State.STARTING, State.READY, State.STOPPING, State.KILLING)
+    replacing = {Action.STOP_STEP, Action.KILL, Action.ABORT, Action.DROP_TIMER, Action.CLEAN}
+    replacing.add(Action.CANCEL_SPAWN)  # no process: no timer; else it leads to one of these
     for state in timed:
         for event, to in TABLE[state].items():
             if to and to[0] is not state and event is not Event.SPAWN_FAILED:

@@ -15,7 +15,7 @@ from pidsup.linux.spawn import DEFAULT_PATH
 from pidsup.loop.sources import Sources
 from pidsup.process.child import Child
 from pidsup.process.orphans import Orphans
-from pidsup.process.spawner import Spawner
+from pidsup.process.spawner import Spawner, Start
 from tests.support import Driver, run_until, signals_blocked, wait_until
 
 
@@ -29,8 +29,8 @@ class Asker:
         self.child: Child | None = None
         self.error: Exception | None = None
 
-    def prepare(self) -> tuple[Plan, dict[int, int]]:
-        return self.make(), self.fds
+    def prepare(self) -> Start:
+        return Start(self.make(), self.fds)
 
     def spawned(self, child: Child) -> None:
         self.diary.append("spawned")

@@ -41,6 +41,7 @@ def test_the_report_has_all_that_is_known() -> None:
         "ran_s": 7.5,
         "asked_for": True,
         "last_lines": last,
+        "cause": "",
     }
 
 

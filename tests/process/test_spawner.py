@@ -219,9 +219,11 @@ class CountingKernel(LinuxKernel):
         self.spawns = 0
         self._takes_s = takes_s
 
-    def spawn(self, plan: Plan, fds: Mapping[int, int] = {}) -> Born:
+    def spawn(
+        self, plan: Plan, fds: Mapping[int, int] = {}, variables: Mapping[str, str] = {}
+    ) -> Born:
         self.spawns += 1
-        return super().spawn(plan, fds)
+        return super().spawn(plan, fds, variables)
 
     def now(self) -> float:
         return self.spawns * self._takes_s

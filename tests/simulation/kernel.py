@@ -156,7 +156,9 @@ class FakeKernel:
 
     # --- processes
 
-    def spawn(self, plan: Plan, fds: Mapping[int, int] = {}) -> Born:
+    def spawn(
+        self, plan: Plan, fds: Mapping[int, int] = {}, variables: Mapping[str, str] = {}
+    ) -> Born:
         """Start a worker, unless that fails."""
         machine = self.machine
         machine.tick()
