@@ -1,4 +1,4 @@
-"""The syntax of `listen`: PORT, HOST:PORT, [IPV6]:PORT, /PATH, @NAME.
+"""The syntax of `listen`: PORT, HOST:PORT, [IPV6]:PORT, /PATH, @NAME; and of `systemd`: NAME[:N].
 
 Pure, and light: the daemon looks at addresses, too.
 """
@@ -9,6 +9,8 @@ from pidsup.config.kind import Kind, Wrong, must_be
 
 _MOST_BYTES = 107  # sun_path has 108 and ends with NUL, or begins with one, unix(7)
 _IN_HOSTS = "-._"
+_MOST_NAME = 255  # of a descriptor, sd_pid_notify_with_fds(3)
+_PASSED_SYNTAX = 'a name such as "http", or "http:1" for the second of that name'
 _SYNTAX = (
     'an address such as "127.0.0.1:8080", "[::1]:8080", "8080", "/run/shop/web.sock" or "@name"'
 )
@@ -25,6 +27,23 @@ def address(value: object) -> str:
     else:
         _check_host_and_port(value)
     return value
+
+
+def passed_name(value: object) -> str:
+    """Take the name of a socket that systemd passes: NAME, or NAME:N for one of several."""
+    if not isinstance(value, str):
+        raise must_be(_PASSED_SYNTAX, value)
+    name, colon, index = value.partition(":")
+    fits = name.isascii() and name.isprintable() and 0 < len(name) <= _MOST_NAME
+    if not fits or (colon and not (index.isascii() and index.isdecimal() and len(index) <= 4)):
+        raise must_be(_PASSED_SYNTAX, value)
+    return value
+
+
+def name_and_index(passed: str) -> tuple[str, int | None]:
+    """Split such a name; the index is None where it has none."""
+    name, colon, index = passed.partition(":")
+    return name, int(index) if colon else None
 
 
 def is_path(listen: str) -> bool:
@@ -118,4 +137,10 @@ ADDRESS = Kind(
             },
         ]
     },
+)
+
+PASSED_NAME = Kind(
+    "name of a descriptor",
+    passed_name,
+    {"type": "string", "pattern": "^[ -9;-~]{1,255}(:[0-9]{1,4})?$"},
 )
