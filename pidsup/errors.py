@@ -4,6 +4,8 @@ PidsupError
 ├── ConfigError        the user's: a configuration that cannot be used (config.problem)
 ├── CycleError         the user's: watchers that wait for one another
 ├── AlreadyRunning     the user's: a second supervisor of the same name
+├── SocketMismatch     the user's: systemd passes other sockets (watcher.passed)
+├── BadVariables       the starter's: LISTEN_FDS that cannot be true (systemd.listen_fds)
 ├── ControlError       a request that was understood and refused, or failed
 │   ├── Invalid        a parameter is wrong
 │   ├── NoSuchSelector nothing has that name

@@ -20,14 +20,17 @@ from pidsup.output.outputs import Outputs
 from pidsup.supervisor.myself import become_supervisor
 from pidsup.supervisor.supervisor import Supervisor
 from pidsup.supervisor.table import identity
+from pidsup.systemd.listen_fds import Passed
+from pidsup.watcher.passed import SocketMismatch
 from pidsup.watcher.plan import surroundings
 from pidsup.watcher.sockets import Listeners
 
 
-def serve(expanded: bytes, *, one_command: bool = False) -> int:
+def serve(expanded: bytes, passed: Passed, *, one_command: bool = False) -> int:
     """Run the supervisor of an expanded configuration, JSON, and return its exit code.
 
-    That of `pidsup exec` says what is wrong as a shell would.
+    It owns what systemd has *passed*.  The code of `pidsup exec` says what is wrong as a
+    shell would.
     """
     settings = config(json.loads(expanded))
     with ExitStack() as parts:
@@ -43,8 +46,8 @@ def serve(expanded: bytes, *, one_command: bool = False) -> int:
             loop.stop()
 
         try:
-            begin = _put_together(settings, loop, log, end, parts)
-        except (AlreadyRunning, LookupError, OSError) as error:
+            begin = _put_together(settings, loop, log, end, parts, passed=passed)
+        except (AlreadyRunning, SocketMismatch, LookupError, OSError) as error:
             return die(f"cannot run {settings.name!r}: {error}", FAILURE)
         begin()
         gc.freeze()  # what is here now stays: the collector need not walk it again
@@ -62,7 +65,13 @@ def _log(settings: Config, loop: Loop, *, one_command: bool) -> StderrLog:
 
 
 def _put_together(
-    settings: Config, loop: Loop, log: Log, end: Callable[[int], None], parts: ExitStack
+    settings: Config,
+    loop: Loop,
+    log: Log,
+    end: Callable[[int], None],
+    parts: ExitStack,
+    *,
+    passed: Passed,
 ) -> Callable[[], None]:
     """Make all that can fail before anything is started; return what starts."""
     directory = None
@@ -71,7 +80,7 @@ def _put_together(
 
         directory = RuntimeDirectory(settings.name, public=any(settings.access))
         parts.callback(directory.close)
-    listeners = Listeners(settings.sockets)
+    listeners = Listeners(settings.sockets, passed)
     parts.callback(listeners.close)
     become_supervisor()
     null_fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, NoReturn
 from pidsup.cli.codes import FAILURE, OK, USAGE
 from pidsup.linux import signalfd
 from pidsup.supervisor.signals import BLOCKED, QUIT
+from pidsup.systemd import listen_fds
 
 if TYPE_CHECKING:
     from pidsup.config.kind import Value
@@ -27,6 +28,11 @@ def run(arguments: Sequence[str]) -> int:
     _open_standard_files()
     if not _is_new_enough(os.uname().release):
         sys.stderr.write(f"pidsup: needs Linux 5.14 or newer, this is {os.uname().release}\n")
+        return FAILURE
+    try:
+        passed = listen_fds.take(os.environ)
+    except listen_fds.BadVariables as error:
+        sys.stderr.write(f"pidsup: {error}\n")
         return FAILURE
     signalfd.block(BLOCKED)
     pid, pipe = _fork_reader(arguments)
@@ -43,7 +49,7 @@ def run(arguments: Sequence[str]) -> int:
         return FAILURE
     if code or not data:  # it has said why, or has printed the help
         return code
-    return daemon.serve(data, one_command=arguments[0] == "exec")
+    return daemon.serve(data, passed, one_command=arguments[0] == "exec")
 
 
 def _is_new_enough(release: str) -> bool:

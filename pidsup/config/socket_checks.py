@@ -13,6 +13,7 @@ from typing import Any
 from pidsup.config.address import is_path, is_unix
 from pidsup.config.document import Document
 from pidsup.config.hints import hint
+from pidsup.config.passed_checks import check_passed
 from pidsup.config.problem import Findings
 
 #: Options of sockets with an address and a port; those of TCP alone; those of paths.
@@ -28,6 +29,7 @@ def check_sockets(
     findings: Findings,
 ) -> None:
     """Note what is wrong with the sockets, and with what watchers say of them."""
+    check_passed(sockets, document, findings)
     good = {name: values for name, values in sockets.items() if values["listen"] is not None}
     for name, values in good.items():
         _check_options(name, values, document, findings)

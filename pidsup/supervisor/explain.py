@@ -132,7 +132,8 @@ class _Teller:
                 waiting = (
                     "" if one.queued is None else f"; {one.queued} of {one.backlog} wait in it"
                 )
-                yield f"It has the socket {one.name}, {one.address}{waiting}."
+                whose = "" if one.systemd is None else f", systemd's {one.systemd!r}"
+                yield f"It has the socket {one.name}, {one.address}{whose}{waiting}."
 
     # --- a slot
 

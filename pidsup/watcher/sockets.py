@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 from pidsup.config.address import is_path, is_unix
@@ -14,6 +14,8 @@ from pidsup.linux.accounts import gid_of, uid_of
 from pidsup.linux.sockdiag import UNKNOWN, Queue, queue_of
 from pidsup.linux.sockets import Options, address_of, bind_inet, open_abstract, open_inet
 from pidsup.linux.unix_paths import BoundPath, open_path
+from pidsup.systemd.listen_fds import Passed
+from pidsup.watcher.passed import assign
 
 if TYPE_CHECKING:
     from pidsup.linux.holders import Holder
@@ -28,6 +30,7 @@ _ADVICE = {
     errno.EACCES: "a port below 1024 needs root or CAP_NET_BIND_SERVICE",
     errno.EADDRNOTAVAIL: "this machine does not have it; free_bind = true listens all the same",
 }
+_NONE = Passed()
 
 
 class CannotListen(OSError):
@@ -52,15 +55,25 @@ class SocketFacts(NamedTuple):
     type: str
     queued: int | None  #: connections, or bytes of datagrams; None where the kernel is silent
     backlog: int  #: how many may wait, in the same unit
+    systemd: str | None = None  #: where it is from systemd, the name that it has there
 
 
 class Listener:
-    """One socket that listens.  Owns it, and its path if it has one."""
+    """One socket that listens.  Owns it, and its path if that is not systemd's."""
 
-    def __init__(self, spec: SocketSpec) -> None:
-        """Open it; OSError, or LookupError for users and groups, when that is not possible."""
+    def __init__(self, spec: SocketSpec, passed: socket.socket | None = None) -> None:
+        """Take over what systemd has passed, or open it.
+
+        OSError, or LookupError for users and groups, when that is not possible.
+        """
         self.spec = spec
-        self._sock, self._path = _open(spec)
+        self._path: BoundPath | None = None
+        if passed is None:
+            self._sock, self._path = _open(spec)
+        else:
+            self._sock = passed
+            self._sock.setblocking(spec.blocking)
+        self._is_passed = passed is not None
         self.address = address_of(self._sock)
 
     def fileno(self) -> int:
@@ -71,7 +84,10 @@ class Listener:
         """Look how it stands."""
         spec, queue = self.spec, self._queue()
         limit = queue.limit or (0 if spec.type == "datagram" else spec.backlog)
-        return SocketFacts(spec.name, spec.listen, self.address, spec.type, queue.length, limit)
+        systemd = spec.systemd if self._is_passed else None
+        return SocketFacts(
+            spec.name, spec.listen, self.address, spec.type, queue.length, limit, systemd
+        )
 
     def close(self) -> None:
         """Stop listening; workers that have the socket go on.  May be called twice."""
@@ -90,13 +106,20 @@ class Listener:
 class Listeners:
     """All sockets of a configuration, open from the first to the last moment."""
 
-    def __init__(self, specs: Iterable[SocketSpec]) -> None:
-        """Open all of them or none; CannotListen or LookupError names the one that failed."""
+    def __init__(self, specs: Sequence[SocketSpec], passed: Passed = _NONE) -> None:
+        """Take those that systemd has passed, and open the others: all of them or none.
+
+        CannotListen or LookupError names the one that failed, and all are closed;
+        SocketMismatch leaves what was passed to the caller.
+        """
         self._all: list[Listener] = []
+        taken = {name: socket.socket(fileno=fd) for name, fd in assign(specs, passed).items()}
         try:
             for spec in specs:
-                self._all.append(_listener(spec))
+                self._all.append(_listener(spec, taken.get(spec.name)))
         except BaseException:
+            for one in taken.values():
+                one.close()
             self.close()
             raise
         self.fds = {one.spec.name: one.fileno() for one in self._all}  #: by name; ours to close
@@ -112,10 +135,10 @@ class Listeners:
             self._all.pop().close()
 
 
-def _listener(spec: SocketSpec) -> Listener:
+def _listener(spec: SocketSpec, passed: socket.socket | None) -> Listener:
     what = f"cannot listen on {spec.listen} (sockets.{spec.name})"
     try:
-        return Listener(spec)
+        return Listener(spec, passed)
     except LookupError as error:
         raise LookupError(f"{what}: {error.args[0]}") from error
     except OSError as error:

@@ -54,7 +54,8 @@ def socket(name: str = "http", **facts: Any) -> dict[str, Any]:
     """Return type Socket."""
     return {
         "name": name, "listen": "127.0.0.1:0", "address": "127.0.0.1:8080", "type": "stream",
-        "watchers": ["web"], "queued": 3, "backlog": 4096, **facts,
+        "watchers": ["web"], "queued": 3, "backlog": 4096,
+        "systemd": None, **facts,
     }  # fmt: skip
 
 

@@ -68,6 +68,13 @@ def test_in_a_pipe_every_line_is_whole() -> None:
     ]
 
 
+def test_a_socket_from_systemd_is_told_apart() -> None:
+    answer = {**SHOP, "sockets": [socket(systemd="web")]}
+    assert shown(answer, PIPE)[0] == (
+        "web      degraded 2/4  http=127.0.0.1:8080 from systemd queue 3/4096"
+    )
+
+
 def test_at_80_columns_what_is_long_goes_on_below() -> None:
     lines = shown(SHOP, NARROW)
     assert lines[2:7] == [

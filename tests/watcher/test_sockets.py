@@ -16,6 +16,8 @@ import pytest
 
 from pidsup.config.model import SocketSpec
 from pidsup.linux import sockdiag
+from pidsup.systemd.listen_fds import Descriptor, Passed
+from pidsup.watcher.passed import SocketMismatch
 from pidsup.watcher.sockets import CannotListen, Listeners, SocketFacts
 from tests.support import needs_root, python
 
@@ -104,6 +106,57 @@ def test_mode_and_owners_of_a_path(tmp_path: Path) -> None:
     with closing(Listeners([spec])):
         found = (tmp_path / "s").stat()
         assert (stat.S_IMODE(found.st_mode), found.st_uid, found.st_gid) == (0o640, 65534, 8)
+
+
+# --- those that systemd has passed
+
+
+@pytest.fixture
+def passed(tmp_path: Path) -> Passed:
+    """Return a socket on a path, as systemd would pass it: without O_NONBLOCK."""
+    sock = socket.socket(socket.AF_UNIX)
+    sock.bind(f"{tmp_path}/s")
+    sock.listen(7)
+    return Passed((Descriptor(sock.detach(), "web"),))
+
+
+@pytest.mark.parametrize("blocking", [False, True])
+def test_one_that_is_passed_is_used_instead_of_its_address(
+    passed: Passed, tmp_path: Path, blocking: bool
+) -> None:
+    spec = SocketSpec("http", "127.0.0.1:0", systemd="web", blocking=blocking)
+    with closing(Listeners([spec], passed)) as listeners:
+        [facts] = listeners.facts()
+        assert facts == SocketFacts("http", "127.0.0.1:0", f"{tmp_path}/s", "stream", 0, 7, "web")
+        assert listeners.fds == {"http": passed.descriptors[0].fd}
+        assert os.get_blocking(listeners.fds["http"]) is blocking
+
+
+def test_the_path_of_one_that_is_passed_stays(passed: Passed, tmp_path: Path) -> None:
+    """It is systemd's, which goes on listening there."""
+    Listeners([SocketSpec("http", "", systemd="web")], passed).close()
+    assert (tmp_path / "s").exists()
+
+
+def test_where_none_is_passed_the_address_is_opened(tmp_path: Path) -> None:
+    with closing(Listeners([SocketSpec("http", f"{tmp_path}/s", systemd="web")])) as listeners:
+        [facts] = listeners.facts()
+    assert (facts.address, facts.systemd) == (f"{tmp_path}/s", None)
+    assert not (tmp_path / "s").exists()
+
+
+def test_when_another_fails_those_that_were_passed_are_closed(passed: Passed) -> None:
+    """Descriptors are counted by the fixture around every test."""
+    specs = [SocketSpec("bad", "/nope/s"), SocketSpec("http", "", systemd="web")]
+    with pytest.raises(CannotListen, match=r"\(sockets.bad\)"):
+        Listeners(specs, passed)
+
+
+def test_a_mismatch_leaves_them_to_the_caller(passed: Passed, tmp_path: Path) -> None:
+    with pytest.raises(SocketMismatch):
+        Listeners([SocketSpec("a", f"{tmp_path}/a")], passed)
+    assert not (tmp_path / "a").exists()
+    os.close(passed.descriptors[0].fd)
 
 
 # --- what is wrong

@@ -1,6 +1,7 @@
 """Whether this machine can listen on the configured addresses, now: for `check`.
 
 An address in use is a warning: the supervisor of this very configuration may hold it.
+Nothing is said where systemd is to pass it: then that ought to hold it.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def check_addresses(expanded: Mapping[str, Any], findings: Findings) -> None:
 def _look_at_name(path: Path, spec: SocketSpec, findings: Findings) -> None:
     holder = holder_of(spec)
     if holder is not None:
-        findings.warning(path, _in_use(spec, holder))
+        _note_use(path, spec, holder, findings)
     elif is_path(spec.listen) and _is_other_than_socket(spec.listen):
         findings.error(path, f"{spec.listen!r} exists and is no socket: remove it")
 
@@ -58,7 +59,7 @@ def _look_at_port(path: Path, spec: SocketSpec, findings: Findings) -> None:
         findings.error(path, f"cannot resolve {host!r}: {error.strerror}: correct the name")
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            findings.warning(path, _in_use(spec, holder_of(spec)))
+            _note_use(path, spec, holder_of(spec), findings)
         elif error.errno == errno.EADDRNOTAVAIL:
             what = f"this machine does not have the address of {spec.listen!r}"
             findings.error(path, f"{what}: correct it, or set free_bind")
@@ -67,6 +68,11 @@ def _look_at_port(path: Path, spec: SocketSpec, findings: Findings) -> None:
             findings.error(path, f"{what}: take a port from 1024")
         else:
             findings.error(path, f"cannot listen on {spec.listen!r}: {error.strerror}")
+
+
+def _note_use(path: Path, spec: SocketSpec, holder: Holder | None, findings: Findings) -> None:
+    if spec.systemd is None:
+        findings.warning(path, _in_use(spec, holder))
 
 
 def _in_use(spec: SocketSpec, holder: Holder | None) -> str:

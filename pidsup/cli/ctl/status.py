@@ -131,8 +131,10 @@ def _sockets(watcher: Message, sockets: dict[str, Message]) -> list[Fact]:
 
 
 def socket_facts(socket: Message) -> str:
-    """Word type Socket: http=127.0.0.1:8080 queue 3/4096."""
+    """Word type Socket: http=127.0.0.1:8080 from systemd queue 3/4096."""
     text = f"{socket['name']}={clean(socket['address'])}"
+    if socket.get("systemd") is not None:
+        text += " from systemd"
     if socket["queued"] is not None and socket["type"] != "datagram":
         text += f" queue {socket['queued']}/{socket['backlog']}"
     elif socket["queued"]:

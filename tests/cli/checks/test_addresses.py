@@ -57,6 +57,12 @@ def test_an_address_in_use_is_a_warning_that_names_the_owner(lacks: Check, port:
     )
 
 
+def test_an_address_in_use_is_right_where_systemd_passes_it(lacks: Check, port: int) -> None:
+    """Then systemd ought to have it; nothing can be known about that from here."""
+    assert lacks(one_socket(f"127.0.0.1:{port}", 'systemd = "http"')) == []
+    assert lacks('sockets = ["s"]\n[sockets.s]\nsystemd = "http"') == []
+
+
 def test_all_addresses_collide_with_one(lacks: Check, port: int) -> None:
     (text,) = lacks(one_socket(str(port)))
     assert f"in use by pid {os.getpid()}" in text
