@@ -12,6 +12,8 @@ from pidsup.config.kind import Kind, Value
 
 REQUIRED = "required"
 AT_LOAD, AT_START = "at load", "at start"
+#: What the change of an option takes, config/diff.py.
+APPLIES = ("live", "restart", "reopen", "never")
 
 
 class Option(NamedTuple):
@@ -20,7 +22,7 @@ class Option(NamedTuple):
     kind: Kind
     default: object  #: as in a file; None where it has none, REQUIRED where it must be given
     text: str  #: one or two sentences for the reference
-    applies: str = "restart"  #: when a changed value takes effect: live, restart
+    applies: str = "restart"  #: what a changed value takes, one of APPLIES
     fills: str = ""  #: placeholders: AT_START, of a worker; AT_LOAD, those of the environment
     systemd: str = ""  #: systemd's names for it
     circus: str = ""  #: Circus' names for it

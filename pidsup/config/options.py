@@ -35,12 +35,14 @@ SUPERVISOR: dict[str, Option] = {
         None,
         "Name of this supervisor: its runtime directory, and `pidsupctl -n NAME`.  "
         "Default: the name of the file without its suffix.",
+        applies="never",
     ),
     "console_format": Option(
         choice("prefixed", "json"),
         "prefixed",
         "How the output of workers appears on the supervisor's own: lines behind the name of "
         "their slot, or a JSON object per line.",
+        applies="never",
     ),
     "orphan_timeout": Option(
         DURATION,
@@ -49,7 +51,10 @@ SUPERVISOR: dict[str, Option] = {
         applies="live",
     ),
     "control_socket": Option(
-        BOOLEAN, True, "Listen for `pidsupctl`.  Without, nobody can ask or steer this supervisor."
+        BOOLEAN,
+        True,
+        "Listen for `pidsupctl`.  Without, nobody can ask or steer this supervisor.",
+        applies="never",
     ),
     "log_level": Option(
         choice("info", "warning", "error"),
@@ -84,6 +89,7 @@ _ADDRESS = {
         'Where to listen: "127.0.0.1:8080", "[::1]:8080", "8080" (all addresses, both '
         'families), "/run/shop/web.sock", "@name" (abstract).  Port 0 takes a free one, which '
         "status shows.  {env.NAME} is filled in when the file is read.",
+        applies="reopen",
         fills=AT_LOAD,
         systemd="ListenStream=, ListenDatagram=, ListenSequentialPacket=",
         circus="host, port, path",
@@ -94,18 +100,21 @@ _ADDRESS = {
         "The name of a socket that systemd passes, FileDescriptorName= of its unit; "
         '"http:1" is the second of that name.  With `listen` too, that is for where there is '
         "no socket activation: a terminal, a container.",
+        applies="reopen",
         systemd="FileDescriptorName=",
     ),
     "type": Option(
         choice("stream", "datagram", "seqpacket"),
         "stream",
         "Datagram is UDP with an address and a port; seqpacket is for paths and abstract names.",
+        applies="reopen",
         circus="type",
     ),
     "reuse_port": Option(
         BOOLEAN,
         False,
         "SO_REUSEPORT: others may listen on the same port.",
+        applies="reopen",
         systemd="ReusePort=",
         circus="so_reuseport",
     ),
@@ -113,18 +122,21 @@ _ADDRESS = {
         BOOLEAN,
         False,
         "IPV6_V6ONLY: an IPv6 socket takes no IPv4.",
+        applies="reopen",
         systemd="BindIPv6Only=",
     ),
     "free_bind": Option(
         BOOLEAN,
         False,
         "IP_FREEBIND: listen on an address that the machine does not have yet.",
+        applies="reopen",
         systemd="FreeBind=",
     ),
     "bind_to_device": Option(
         TEXT,
         None,
         "SO_BINDTODEVICE: only what comes by this network interface.",
+        applies="reopen",
         systemd="BindToDevice=",
         circus="interface",
     ),
@@ -135,6 +147,7 @@ _CONNECTIONS = {
         integer(1),
         4096,
         "Connections that wait to be accepted; net.core.somaxconn limits it.",
+        applies="live",
         systemd="Backlog=",
         circus="backlog",
     ),
@@ -142,15 +155,26 @@ _CONNECTIONS = {
         BOOLEAN,
         False,
         "Pass it without O_NONBLOCK, for programs that expect accept(2) to wait.",
+        applies="reopen",
         systemd="NonBlocking=",
         circus="blocking",
     ),
-    "keepalive": Option(BOOLEAN, False, "SO_KEEPALIVE, for connections.", systemd="KeepAlive="),
-    "nodelay": Option(BOOLEAN, False, "TCP_NODELAY, for connections.", systemd="NoDelay="),
-    "receive_buffer": Option(
-        SIZE, None, "SO_RCVBUF.  Default: the kernel's.", systemd="ReceiveBuffer="
+    "keepalive": Option(
+        BOOLEAN, False, "SO_KEEPALIVE, for connections.", applies="live", systemd="KeepAlive="
     ),
-    "send_buffer": Option(SIZE, None, "SO_SNDBUF.  Default: the kernel's.", systemd="SendBuffer="),
+    "nodelay": Option(
+        BOOLEAN, False, "TCP_NODELAY, for connections.", applies="live", systemd="NoDelay="
+    ),
+    "receive_buffer": Option(
+        SIZE,
+        None,
+        "SO_RCVBUF.  Default: the kernel's.",
+        applies="reopen",
+        systemd="ReceiveBuffer=",
+    ),
+    "send_buffer": Option(
+        SIZE, None, "SO_SNDBUF.  Default: the kernel's.", applies="reopen", systemd="SendBuffer="
+    ),
 }
 
 _OWNER = {
@@ -158,11 +182,12 @@ _OWNER = {
         MODE,
         "0666",
         "Permissions of a path.",
+        applies="live",
         systemd="SocketMode=",
         circus="umask",
     ),
-    "user": Option(ACCOUNT, None, "Owner of a path.", systemd="SocketUser="),
-    "group": Option(ACCOUNT, None, "Group of a path.", systemd="SocketGroup="),
+    "user": Option(ACCOUNT, None, "Owner of a path.", applies="live", systemd="SocketUser="),
+    "group": Option(ACCOUNT, None, "Group of a path.", applies="live", systemd="SocketGroup="),
 }
 
 SOCKET = in_parts(
@@ -233,6 +258,7 @@ _WHAT = {
         "90s",
         "How long a worker may take to become ready; then it is stopped, and counts as failed.  "
         "0: as long as it likes.",
+        applies="live",
         systemd="TimeoutStartSec=",
     ),
     "watchdog": Option(
@@ -248,6 +274,7 @@ _WHAT = {
         "ABRT",
         "Ends a worker whose watchdog has run out, with a core dump where that is allowed; "
         "SIGKILL follows after the last timeout of its stop plan.",
+        applies="live",
         systemd="WatchdogSignal=",
     ),
     "file_descriptor_store_max": Option(

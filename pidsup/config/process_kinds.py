@@ -40,7 +40,7 @@ CAPABILITIES = (
     "wake_alarm block_suspend audit_read perfmon bpf checkpoint_restore"
 ).split()
 
-_IO_CLASSES = {"realtime": 1, "best-effort": 2, "idle": 3}  # ioprio_set(2)
+IO_CLASSES = {"realtime": 1, "best-effort": 2, "idle": 3}  # ioprio_set(2)
 # Four digits: the largest kernels have CONFIG_NR_CPUS=8192.
 _RANGE = re.compile(r"\s*([0-9]{1,4})\s*(?:-\s*([0-9]{1,4})\s*)?")
 
@@ -127,7 +127,7 @@ def processors(value: object) -> list[Value]:
 
 def io_class(value: object) -> int:
     """Take the name of a class of ioprio_set(2); return its number."""
-    return _IO_CLASSES[str(_IO_CLASS_NAME.parse(value))]
+    return IO_CLASSES[str(_IO_CLASS_NAME.parse(value))]
 
 
 _STEP = {
@@ -163,7 +163,7 @@ def _stop_step(step: object) -> Value:
     return full
 
 
-_IO_CLASS_NAME = choice(*_IO_CLASSES)
+_IO_CLASS_NAME = choice(*IO_CLASSES)
 
 
 def _limits(amount: str) -> dict[str, object]:

@@ -11,7 +11,12 @@ from itertools import groupby
 from pidsup.config.option import AT_LOAD, AT_START, REQUIRED, Option
 from pidsup.config.options import CONTROL, SOCKET, SUPERVISOR, WATCHER
 
-_APPLIES = {"live": "a change applies at once", "restart": "a change applies with a restart"}
+_APPLIES = {
+    "live": "a change applies at once",
+    "restart": "a change restarts the workers",
+    "reopen": "a change opens the socket anew",
+    "never": "cannot change while the supervisor runs",
+}
 _FILLS = {AT_START: "placeholders", AT_LOAD: "placeholders `{env.NAME}`", "": ""}
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pidsup.config.option import REQUIRED, Option
+from pidsup.config.option import APPLIES, REQUIRED, Option
 from pidsup.config.options import CONTROL, SOCKET, SUPERVISOR, WATCHER
 from pidsup.config.process_kinds import CAPABILITIES, RLIMITS
 from pidsup.config.quantities import duration, size
@@ -30,7 +30,7 @@ OPTIONS = {
 @pytest.mark.parametrize("option", OPTIONS.values(), ids=OPTIONS)
 def test_an_option_is_explained_and_its_default_is_of_its_kind(option: Option) -> None:
     assert option.text.endswith(".")
-    assert option.applies in ("live", "restart")
+    assert option.applies in APPLIES
     if option.default not in (None, REQUIRED):
         assert option.default_value() == option.kind.parse(option.default)
 
