@@ -57,6 +57,10 @@ class Sources:
         self._poller.unregister(fd)
         return True
 
+    def has(self, fd: int) -> bool:
+        """Tell whether *fd* is watched."""
+        return fd in self._callbacks
+
     def after_batch(self, callback: Callable[[], object]) -> None:
         """Call once: behind the batch that is being handled, else in the next turn."""
         if self._in_batch:

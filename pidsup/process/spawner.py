@@ -45,11 +45,12 @@ class Requester(Protocol):
 class Request:
     """A start that was asked for."""
 
-    __slots__ = ("requester",)
+    __slots__ = ("asked_at", "requester")
 
-    def __init__(self, requester: Requester) -> None:
+    def __init__(self, requester: Requester, asked_at: float) -> None:
         """Only Spawner makes these."""
         self.requester: Requester | None = requester
+        self.asked_at = asked_at
 
 
 class Spawner:
@@ -65,7 +66,7 @@ class Spawner:
 
     def request(self, requester: Requester) -> Request:
         """Ask for a start; the answer comes as `spawned` or `spawn_failed`."""
-        request = Request(requester)
+        request = Request(requester, self._kernel.now())
         if not self._queue:
             self._sources.after_batch(self._drain)
         self._queue.append(request)
@@ -77,6 +78,10 @@ class Spawner:
         if requester is not None:
             request.requester = None
             self._loop.call_soon(requester.spawn_failed, None)
+
+    def oldest_at(self) -> float | None:
+        """Return when the start was asked for that has waited longest, None if none waits."""
+        return self._queue[0].asked_at if self._queue else None
 
     def _drain(self) -> None:
         until = self._kernel.now() + _SLICE_S

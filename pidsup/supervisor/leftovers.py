@@ -34,6 +34,7 @@ class Leftovers:
         self._timeout_s = timeout_s
         self._on_timeout = on_timeout
         self._asked: set[int] = set()
+        self.due_at: float | None = None  #: when what has not ended is killed
         self._timer: Handle | None = None
         self._kill = False
 
@@ -48,8 +49,8 @@ class Leftovers:
         for pid in self._kernel.adopted():
             alone = self._end(pid) and alone
         if not alone and self._timer is None and not self._kill:
-            at = self._kernel.now() + self._timeout_s
-            self._timer = self._loop.call_at(at, self._timed_out)
+            self.due_at = self._kernel.now() + self._timeout_s
+            self._timer = self._loop.call_at(self.due_at, self._timed_out)
         return alone or in_a_hurry
 
     def forget(self, pid: int) -> None:

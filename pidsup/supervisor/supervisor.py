@@ -66,14 +66,17 @@ class Supervisor:
         self.changes = Changes(kernel.wall, self.events.change)
         self.wishes = Wishes(self.events, kernel.now)
         outputs.on_dropped = self.events.dropped
+        #: Hears that a configuration is about to be applied, True and "", perhaps several
+        #: times; and once that it was, False and "", or why it was not.
+        self.on_reloading: Callable[[bool, str], object] = lambda *_: None
         self.shutting_down = False
         self.exit_code = 0
         self._on_end: Callable[[int], object] | None = on_end
-        self._sources = Sources(loop, kernel)
+        self.sources = Sources(loop, kernel)
         self._signals = Signals(self)
         self._sigchld_fd = kernel.signals([signal.SIGCHLD])
         loop.add_reader(self._sigchld_fd, self._child_died)
-        spawner = Spawner(loop, kernel, self._sources)
+        self.spawner = spawner = Spawner(loop, kernel, self.sources)
         self._orphans = Orphans(
             loop, kernel, spawner.children, on_reaped=self._orphan_reaped, on_done=self._no_orphans
         )
@@ -95,7 +98,7 @@ class Supervisor:
         self._foreground = Foreground(self.watchers.values())
         self._looking = False
         self._in_a_hurry = False
-        self._leftovers = Leftovers(
+        self.leftovers = Leftovers(
             kernel, loop, log, timeout_s=config.orphan_timeout_s, on_timeout=self._look_later
         )
 
@@ -169,7 +172,13 @@ class Supervisor:
         elif slot.state is State.READY and not is_exec:
             self.log.info("worker ready", slot=slot.name)
         if slot.child is not None and slot.state is (State.READY if is_exec else State.STARTING):
-            self.log.info("worker started", slot=slot.name, pid=slot.child.pid)
+            self.log.info(
+                "worker started",
+                slot=slot.name,
+                pid=slot.child.pid,
+                serial=slot.serial,
+                generation=slot.generation,
+            )
             self._foreground.look()  # its SIGCHLD may have come before we knew it
 
     def slot_settled(self, watcher: Watcher, slot: Slot) -> None:
@@ -263,7 +272,7 @@ class Supervisor:
         self._orphans.look()
 
     def _orphan_reaped(self, pid: int, ended: Exit) -> None:
-        self._leftovers.forget(pid)
+        self.leftovers.forget(pid)
         if ended.signal != signal.SIGKILL:  # else we have killed it with its worker
             self.log.info("orphan reaped", pid=pid, how=report(ended))
 
@@ -281,7 +290,7 @@ class Supervisor:
             return
         if not all(watcher.is_at_rest() for watcher in self.watchers.values()):
             return
-        if self._leftovers.end(in_a_hurry=self._in_a_hurry):
+        if self.leftovers.end(in_a_hurry=self._in_a_hurry):
             on_end, self._on_end = self._on_end, None
             on_end(self.exit_code)
 
@@ -289,9 +298,9 @@ class Supervisor:
         """Give up what it owns, once all is down."""
         for watcher in self.watchers.values():
             watcher.close()
-        self._leftovers.close()
+        self.leftovers.close()
         self._table.close()
         self._signals.close()
         self.loop.remove_reader(self._sigchld_fd)
         self.kernel.close(self._sigchld_fd)
-        self._sources.close()
+        self.sources.close()

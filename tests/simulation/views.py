@@ -63,7 +63,7 @@ def warmup(watcher: Watcher) -> TimerHandle | None:
 
 def patience(supervisor: Supervisor) -> TimerHandle | None:
     """Return the timer of what was left behind."""
-    handle = supervisor._leftovers._timer
+    handle = supervisor.leftovers._timer
     assert handle is None or isinstance(handle, TimerHandle)
     return handle
 
@@ -85,7 +85,7 @@ def pinned(child: Child) -> list[int]:
 
 def watched(supervisor: Supervisor) -> FakePoller:
     """Return the inner set of processes."""
-    poller = supervisor._sources._poller
+    poller = supervisor.sources._poller
     assert isinstance(poller, FakePoller)
     return poller
 
