@@ -7,7 +7,7 @@ watches until the slots are there, have failed, or a contrary wish has come.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import NamedTuple
 
@@ -100,6 +100,7 @@ class Summary(NamedTuple):
     over: int
     tasks: tuple[tuple[str, TaskState, str], ...]  #: slot, state, reason
     watchers: frozenset[str]  #: that it is about
+    problems: tuple[str, ...] = ()  #: why it was refused as a whole
 
     def __str__(self) -> str:
         """Word it for a person."""
@@ -134,6 +135,8 @@ class Change:
         self.tasks = tasks
         self._of_nothing = of_nothing
         self.left = sum(task.state is TaskState.DOING for task in tasks)  #: tasks under way
+        self.prepares = False  #: its tasks are still to be found out, which counts as one
+        self.problems: list[str] = []  #: why nothing was done of it
         self.superseded_by: str | None = None
         self._waiters: list[Callable[[Change], object]] = []
         self._followers: list[Callable[[], object]] = []
@@ -149,6 +152,10 @@ class Change:
     @property
     def state(self) -> TaskState:
         """Sum up the tasks: doing while one is, else the worst of them."""
+        if self.prepares:
+            return TaskState.DOING
+        if self.problems:
+            return TaskState.SUPERSEDED if self.superseded_by else TaskState.FAILED
         states = {task.state for task in self.tasks}
         for state in (TaskState.DOING, TaskState.SUPERSEDED, TaskState.FAILED):
             if state in states:
@@ -168,9 +175,10 @@ class Change:
             ended_at=self.ended_at,
             state=self.state,
             total=len(self.tasks),
-            over=len(self.tasks) - self.left,
+            over=len(self.tasks) - self.left + self.prepares,
             tasks=tuple(tasks),
             watchers=frozenset(t.slot.name.partition(":")[0] for t in self.tasks),
+            problems=tuple(problem[:_LONGEST] for problem in self.problems[:_TASKS_KEPT]),
         )
 
     def when_over(self, callback: Callable[[Change], object]) -> None:
@@ -233,28 +241,69 @@ class Changes:
         To be called before the wishes change; `review` its slots afterwards.  *of_nothing*
         is how it has ended if it has no tasks.
         """
+        change = self._accept(kind, actor, what, tasks=list(tasks), of_nothing=of_nothing)
+        if not change.left:
+            self._close(change)
+            return change
+        self._make_room(change.left)
+        self.under_way[change.id] = change
+        self._announce(change.summary())
+        self._follow(change)
+        return change
+
+    def _accept(
+        self, kind: str, actor: Actor, what: str, *, tasks: list[Task], of_nothing: TaskState
+    ) -> Change:
         self._number += 1
-        change = Change(
+        return Change(
             self._number,
             kind,
             actor,
             what=what,
             asked_at=self._wall(),
-            tasks=list(tasks),
+            tasks=tasks,
             of_nothing=of_nothing,
         )
-        if not change.left:
-            self._close(change)
-            return change
-        self._make_room(change.left)
+
+    def _follow(self, change: Change) -> None:
         self._left += change.left
-        self.under_way[change.id] = change
-        self._announce(change.summary())
         for task in change.tasks:
             if task.goal is not None:
                 self._supersede(task, change)
                 self._open.setdefault(task.slot, []).append((change, task))
+
+    # --- a command that has to find out first what it is about
+
+    def prepare(self, kind: str, actor: Actor, what: str = "") -> Change:
+        """Accept it; `go_on` follows, or `refuse`."""
+        change = self._accept(kind, actor, what, tasks=[], of_nothing=TaskState.DONE)
+        change.prepares, change.left = True, 1
+        self._make_room(0)
+        self.under_way[change.id] = change
+        self._announce(change.summary())
         return change
+
+    def go_on(self, change: Change, tasks: Iterable[Task]) -> None:
+        """Give it its tasks, as `begin` does."""
+        found = list(tasks)
+        self._make_room(len(found))
+        change.tasks, change.prepares = found, False
+        change.left = sum(task.state is TaskState.DOING for task in change.tasks)
+        self._follow(change)
+        self._end_if_over(change)
+
+    def refuse(self, change: Change, problems: Sequence[str], *, by: Change | None = None) -> None:
+        """End it with nothing done: it has failed, or *by* another it was superseded."""
+        change.prepares, change.left = False, 0
+        change.problems = list(problems)
+        change.superseded_by = None if by is None else by.because()
+        self._end_if_over(change)
+
+    def _end_if_over(self, change: Change) -> None:
+        if not change.left:
+            del self.under_way[change.id]
+            self._close(change)
+        change.tell()
 
     def _supersede(self, new: Task, by: Change) -> None:
         for change, task in self._open.get(new.slot, ()):
@@ -290,10 +339,7 @@ class Changes:
             if task.state is not TaskState.DOING:
                 change.left -= 1
                 self._left -= 1
-                if not change.left:
-                    del self.under_way[change.id]
-                    self._close(change)
-                change.tell()
+                self._end_if_over(change)
 
     def _close(self, change: Change) -> None:
         change.ended_at = self._wall()

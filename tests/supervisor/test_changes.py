@@ -189,3 +189,55 @@ def test_tasks_under_way_have_a_limit_too(scene: Scene, monkeypatch: pytest.Monk
         scene.begin(Goal.UP, *slots)
     assert scene.changes._left == 90
     assert sum(map(len, scene.changes._open.values())) == 90
+
+
+# --- a command that has to find out first what it is about
+
+
+def test_a_command_that_is_prepared_is_under_way_until_its_tasks_are_over(scene: Scene) -> None:
+    one = slot("web:0", State.READY)
+    change = scene.changes.prepare("apply", ANN)
+    over: list[Change] = []
+    change.when_over(over.append)
+    assert (change.state, change.left, over) == (TaskState.DOING, 1, [])
+    assert (change.summary().total, change.summary().over) == (0, 0)
+
+    scene.changes.go_on(change, [Task(None, one, Goal.DOWN)])
+    assert (change.state, change.summary().over, over) == (TaskState.DOING, 0, [])
+    scene.move(one, State.STOPPED)
+
+    assert (over, change.state) == ([change], TaskState.DONE)
+    assert scene.changes.under_way == {}
+    assert [each.state.value for each in scene.announced] == ["doing", "done"]
+
+
+def test_one_that_finds_nothing_to_do_is_done(scene: Scene) -> None:
+    change = scene.changes.prepare("apply", ANN)
+    scene.changes.go_on(change, [])
+    assert (change.state, change.left, scene.changes.under_way) == (TaskState.DONE, 0, {})
+
+
+def test_its_tasks_supersede_contrary_ones(scene: Scene) -> None:
+    one = slot("web:0", State.STARTING)
+    start = scene.begin(Goal.UP, one)
+    change = scene.changes.prepare("apply", ANN)
+    assert start.state is TaskState.DOING
+    scene.changes.go_on(change, [Task(None, one, Goal.DOWN)])
+    assert start.state is TaskState.SUPERSEDED
+
+
+def test_one_that_is_refused_has_failed_and_says_why(scene: Scene) -> None:
+    change = scene.changes.prepare("apply", ANN)
+    over: list[Change] = []
+    change.when_over(over.append)
+    scene.changes.refuse(change, ["shop.toml:3: no"])
+    assert over == [change]
+    assert (change.state, change.problems) == (TaskState.FAILED, ["shop.toml:3: no"])
+    assert scene.changes.known()[-1].problems == ("shop.toml:3: no",)
+
+
+def test_one_that_is_refused_because_of_another_is_superseded(scene: Scene) -> None:
+    change = scene.changes.prepare("apply", ANN)
+    by = scene.begin(Goal.DOWN, slot("web:0"), kind="shutdown")
+    scene.changes.refuse(change, ["the supervisor is shutting down"], by=by)
+    assert (change.state, change.superseded_by) == (TaskState.SUPERSEDED, by.because())
