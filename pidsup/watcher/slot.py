@@ -317,12 +317,25 @@ class Slot:
         self._verdict = None
         if asked_for:
             self._owner.log.info(
-                "worker stopped", slot=self.name, pid=child.pid, how=self._why, ran_s=ran_s
+                "worker stopped",
+                slot=self.name,
+                pid=child.pid,
+                serial=self.serial,
+                generation=self.generation,
+                how=self._why,
+                ran_s=ran_s,
             )
         else:
             ready_s = None if self.ready_at is None else child.ended_at - self.ready_at
             self._decide(self._doom or ending(child.exit), ran_s=ready_s)
-            self._log_end("worker ended", pid=child.pid, how=self._why, ran_s=ran_s)
+            self._log_end(
+                "worker ended",
+                pid=child.pid,
+                serial=self.serial,
+                generation=self.generation,
+                how=self._why,
+                ran_s=ran_s,
+            )
         self.handle(Event.EXITED)
 
     def _last_lines(self, ended: Exit) -> list[str]:
