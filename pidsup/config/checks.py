@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from pidsup.config.activation_checks import check_activation
 from pidsup.config.document import Document
 from pidsup.config.output_checks import check_outputs
 from pidsup.config.placeholder_checks import check_placeholders
@@ -25,5 +26,6 @@ def check(
     """Note all that is wrong with an expanded configuration, and what is probably not meant."""
     check_watchers(expanded["watchers"], document, findings)
     check_sockets(expanded["sockets"], expanded["watchers"], document, findings)
+    check_activation(expanded["watchers"], expanded["sockets"], document, findings)
     check_placeholders(expanded, findings, environment)
     check_outputs(expanded["watchers"], document, findings)

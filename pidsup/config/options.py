@@ -297,7 +297,9 @@ _ACTIVATION = {
     "on_demand": Option(
         BOOLEAN,
         False,
-        "No worker runs until the first connection, or datagram, comes to one of its sockets.",
+        "No worker runs until the first connection, or datagram, comes to one of its sockets, "
+        "which are its alone.  A worker may end by itself when it has nothing to do: the default "
+        "of `restart` is on-failure here.",
         systemd="Sockets=",
         circus="on_demand",
     ),
@@ -305,14 +307,17 @@ _ACTIVATION = {
         DURATION,
         "0s",
         "A watcher on demand stops when no connection has been open for this long, and listens "
-        "again.  0: never.",
+        "again.  Looked at every quarter of it, but at least every 5 s and at most every 50 ms.  "
+        "0: never.",
+        applies="live",
     ),
     "accept": Option(
         BOOLEAN,
         False,
         "One process per connection, which it gets as descriptor 3, or as standard input and "
-        "output if stdin_socket names the socket; `workers` of them at once, the others wait.",
-        systemd="Accept=",
+        "output if stdin_socket names the socket.  `workers` of them at once, 64 by default, the "
+        "others wait; `restart` is no.",
+        systemd="Accept=, MaxConnections=",
     ),
 }
 
@@ -645,3 +650,10 @@ WATCHER = in_parts(
         "Output": _OUTPUT,
     }
 )
+
+#: Other defaults where an option of a watcher is on, in this order; what a file says counts
+#: for more.
+IMPLIED: dict[str, dict[str, object]] = {
+    "on_demand": {"restart": "on-failure"},
+    "accept": {"on_demand": True, "restart": "no", "workers": 64},
+}

@@ -16,7 +16,7 @@ from pidsup.config.hints import foreign, hint
 from pidsup.config.kind import Path, Value, Wrong
 from pidsup.config.kinds import NAME_RULE, is_name
 from pidsup.config.option import AT_LOAD, REQUIRED, Option
-from pidsup.config.options import CONTROL, SOCKET, SUPERVISOR, WATCHER
+from pidsup.config.options import CONTROL, IMPLIED, SOCKET, SUPERVISOR, WATCHER
 from pidsup.config.problem import Findings, Problem
 
 SECTIONS = ("supervisor", "control", "sockets", "watchers")
@@ -126,7 +126,8 @@ class _Reader:
     # --- watchers
 
     def complete(self, watcher: str, values: dict[str, Any]) -> None:
-        """Make paths absolute, and read the environment files."""
+        """Take the defaults that others imply, make paths absolute, read the environment files."""
+        self._imply(watcher, values)
         for key in ("stdout", "stderr"):
             if "/" in values[key]:
                 values[key] = self._absolute(values[key])
@@ -140,6 +141,12 @@ class _Reader:
             values["environment_file"][i] = dash + full
             read.update(self._variables(full, path, may_be_missing=bool(dash)))
         values["environment"] = {**read, **values["environment"]}
+
+    def _imply(self, watcher: str, values: dict[str, Any]) -> None:
+        for option, defaults in IMPLIED.items():
+            for key, default in defaults.items() if values[option] else ():
+                if not self._document.says("watchers", watcher, key):
+                    values[key] = WATCHER[key].kind.parse(default)
 
     def _absolute(self, path: str) -> str:
         if fill(path, self._values(names_in([path]))).startswith("/"):
