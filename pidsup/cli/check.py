@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import functools
 import sys
 from collections.abc import Iterable, Sequence
 
@@ -48,6 +49,14 @@ def parser() -> argparse.ArgumentParser:
         help="print the JSON Schema of configurations",
         description="Print the JSON Schema of configurations, by which editors complete and check.",
     )
+    units = commands.add_parser(
+        "install-units",
+        help="write units for systemd",
+        description="Write pidsup@.service, for /etc/pidsup/NAME.toml, and pidsup.service, with "
+        "the path of this pidsup and what this systemd knows, and let systemd read them.  Files "
+        "that were changed since stay as they are.",
+    )
+    _add_units_arguments(units)
     return top
 
 
@@ -56,6 +65,26 @@ def _add_file(command: argparse.ArgumentParser) -> None:
     either = command.add_mutually_exclusive_group(required=True)
     either.add_argument("file", metavar="FILE", nargs="?", help=_FILE)
     either.add_argument("-c", "--config", metavar="FILE", help="the same")
+
+
+def _add_units_arguments(command: argparse.ArgumentParser) -> None:
+    flag = functools.partial(command.add_argument, action="store_true")
+    flag("--user", help="for your own systemd, and ~/.config/pidsup/NAME.toml")
+    flag("--hardened", help="add the drop-in hardened.conf to the services")
+    flag("--force", help="replace files that were changed")
+    flag("--dry-run", help="print what would be written")
+    command.add_argument(
+        "--directory", metavar="DIR", help="write the units there, and tell systemd nothing"
+    )
+    command.add_argument(
+        "--systemd-version", metavar="NUMBER", type=int, help="default: that of systemctl"
+    )
+    command.add_argument(
+        "files",
+        metavar="FILE",
+        nargs="*",
+        help="a configuration: its sockets with `systemd` and `listen` get socket units",
+    )
 
 
 def _file(given: argparse.Namespace) -> str:
@@ -67,6 +96,10 @@ def main(arguments: Sequence[str]) -> int:
     given = parser().parse_args(arguments)
     if given.command == "schema":
         return _print_schema()
+    if given.command == "install-units":
+        from pidsup.cli.units import main as install_units
+
+        return install_units(given)
     return _check(_file(given))
 
 

@@ -61,7 +61,7 @@ def test_options_of_a_command_stand_in_for_global_ones() -> None:
 @pytest.mark.parametrize(
     ("line", "offered"),
     [
-        ([""], ["run", "exec", "check", "schema"]),
+        ([""], ["run", "exec", "check", "schema", "install-units"]),
         (["--v"], ["--version"]),
         (["run", ""], [":toml"]),
         (["run", "-"], ["-h", "--help", "-c", "--config"]),
@@ -71,6 +71,9 @@ def test_options_of_a_command_stand_in_for_global_ones() -> None:
         (["check", ""], [":toml"]),
         (["check", "shop.toml", ""], []),
         (["schema", "x", ""], []),
+        (["install-units", ""], [":toml"]),
+        (["install-units", "--user", "shop.toml", ""], [":toml"]),
+        (["install-units", "--directory", ""], [":files"]),
         (["exec", "--or"], ["--orphan-timeout"]),
         (["exec", "--directory", ""], [":files"]),
         (["exec", "--user", ""], []),

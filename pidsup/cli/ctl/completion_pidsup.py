@@ -41,6 +41,8 @@ def offers(before: Sequence[str], current: str) -> Iterable[tuple[str, str]]:
     count = _places(before[1:], options)
     if count == 0 and current.startswith("-"):
         return [(flag, str(action.help)) for flag, action in options.items()]
+    if places and places[-1].nargs == "*":
+        count = min(count, len(places) - 1)
     if count >= len(places):
         is_open = bool(places) and places[-1].nargs == argparse.REMAINDER
         return [(":files", "")] if is_open else []
