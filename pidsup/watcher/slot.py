@@ -19,7 +19,7 @@ from pidsup.output.outputs import SlotOutput
 from pidsup.policy import restart
 from pidsup.policy.lifecycle import Action, Event, State, step
 from pidsup.policy.restart import Again, Ending, Finished, GiveUp, Later, Verdict
-from pidsup.policy.stopping import KILL_CHECK_S, PATIENT_LOOKS, clean_check_s
+from pidsup.policy.stopping import KILL_CHECK_S, PATIENT_LOOKS, StopPlan, clean_check_s
 from pidsup.process.child import Child, Whom
 from pidsup.process.exit import ExitReport, ending, report, signal_name
 from pidsup.process.spawner import Request, Spawner, Start
@@ -79,6 +79,7 @@ class Slot:
         "_owner",
         "_request",
         "_step",
+        "_stop_plan",
         "_timer",
         "_verdict",
         "_watchdog_s",
@@ -91,6 +92,7 @@ class Slot:
         "name",
         "not_before",
         "output",
+        "output_is_old",
         "own_plan",
         "ready_at",
         "record",
@@ -119,6 +121,7 @@ class Slot:
         self.generation = owner.generation  #: of what that worker was started from
         self.own_plan: Plan | None = None  #: where the slots of a watcher differ
         self.output: SlotOutput | None = None  #: from the first start on
+        self.output_is_old = False  #: the next worker is to have another
         self.restarts = 0  #: starts that nobody asked for
         self.last_exit: ExitReport | None = None
         #: Why the last start failed, if it did; only of the program itself in its own words.
@@ -144,6 +147,7 @@ class Slot:
         self._watchdog_s = 0.0
         self._memory = restart.FRESH
         self._step = 0  # of the stop plan
+        self._stop_plan: StopPlan = ()  # that is under way: the watcher's may be another by now
         self._attempt = 0  # at cleaning
 
     def __repr__(self) -> str:
@@ -262,10 +266,17 @@ class Slot:
     def prepare(self) -> Start:
         """Return the plan to start from, and the pipes of this slot."""
         plan = self._owner.plan(self)
+        self.generation = self._owner.generation
+        if self.output is not None and self.output_is_old:  # of its worker nothing is left
+            self.output.close()
+            self.output = None
         if self.output is None:
             self.output = self._owner.open_output(self)
+            self.output_is_old = False
         try:
-            return Start(plan, self.output.fds(plan.uid))
+            return Start(plan, self.output.fds(plan.uid), self.output.variables)
+        except SpawnError:
+            raise
         except OSError as error:
             raise SpawnError(error.errno or EINVAL, "pipe") from error
 
@@ -275,7 +286,6 @@ class Slot:
         self.child = child
         self.written = None  # the table has yet to name this worker
         self.serial = self._owner.next_serial()
-        self.generation = self._owner.generation
         self.start_errno = self.ready_at = self._doom = None
         self.status_text = self._cause = ""
         self.reloading = self.stopping_itself = False
@@ -422,7 +432,9 @@ class Slot:
         self._set_timer(last_s, Event.KILL_DUE)
 
     def _stop_step(self) -> None:
-        plan = self._owner.spec.stop_plan
+        if self._step == 0:
+            self._stop_plan = self._owner.spec.stop_plan
+        plan = self._stop_plan
         now = plan[self._step]
         self._step += 1
         last = self._step == len(plan)

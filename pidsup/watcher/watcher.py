@@ -11,6 +11,7 @@ from collections.abc import Iterable
 from errno import ENOENT
 from typing import Any, NamedTuple, Protocol
 
+from pidsup.config.expand import names_in
 from pidsup.config.model import WatcherSpec
 from pidsup.kernel import Kernel, Plan
 from pidsup.log import Log
@@ -75,6 +76,7 @@ class Watcher:
         self.kernel, self.loop, self.spawner, self.log, self._around, self._outputs = shared
         self.generation = 1  #: of the spec
         self.running = False  #: wanted
+        self.leaving = False  #: it goes with its last slot: the configuration has it no more
         self.workers = spec.workers  #: wanted
         self.slots: dict[int, Slot] = {}
         self.counts: Counter[State] = Counter()  #: slots in each state
@@ -110,6 +112,40 @@ class Watcher:
         for slot in self.slots.values() if slots is None else slots:
             slot.not_before = now
         self._want(True, slots)
+
+    def leave(self) -> None:
+        """Want all slots to be down, and to be no more."""
+        self.leaving, self.running = True, False
+        for slot in reversed(list(self.slots.values())):
+            slot.running = None
+            self.reconcile_slot(slot)
+
+    def adopt(self, spec: WatcherSpec, *, renew: bool) -> None:
+        """Be configured so from now on; what is under way is not touched.
+
+        With *renew* it is another generation: what starts from now on is of that, and `renew`
+        is to follow.
+        """
+        old, self.spec = self.spec, spec
+        if renew:
+            self.leaving = False
+            self.generation += 1
+            self._plan = None
+            self._per_slot = is_per_slot(spec)
+            targets = (spec.output.stdout, spec.output.stderr)
+            other = spec.output != old.output or "generation" in names_in(targets)
+            for slot in self.slots.values():
+                slot.own_plan = None
+                slot.output_is_old = slot.output_is_old or other
+
+    def renew(self) -> None:
+        """Want workers of this generation in all slots that are wanted; forgive what failed."""
+        now = self.kernel.now()
+        for slot in list(self.slots.values()):
+            slot.not_before = now
+            if self.wants(slot):
+                slot.reset()
+            self.reconcile_slot(slot)
 
     def resize(self, workers: int) -> None:
         """Want this many workers, the highest slots go first; `reconcile` carries it out."""
@@ -204,7 +240,7 @@ class Watcher:
         event = self._due_event(slot)
         if event is not None:
             slot.handle(event)
-        elif slot.index >= self.workers and slot.state in AT_REST:
+        elif (slot.index >= self.workers or self.leaving) and slot.state in AT_REST:
             self._drop(slot)
 
     def _due_event(self, slot: Slot) -> Event | None:
@@ -212,7 +248,7 @@ class Watcher:
         state = slot.state
         if not self.wants(slot):
             return Event.STOP if state in _STOPPABLE and self._may_stop(slot) else None
-        if state is State.READY:
+        if state in _LIVE:
             return Event.STOP if slot.outdated() else None
         if state in _STARTABLE:
             if self._take_turn():
