@@ -27,13 +27,13 @@ def run(arguments: Sequence[str]) -> int:
     """Run the supervisor until it ends, and return its exit code."""
     _open_standard_files()
     if not _is_new_enough(os.uname().release):
-        sys.stderr.write(f"pidsup: needs Linux 5.14 or newer, this is {os.uname().release}\n")
-        return FAILURE
+        return _fail(f"needs Linux 5.14 or newer, this is {os.uname().release}")
     try:
         passed = listen_fds.take(os.environ)
     except listen_fds.BadVariables as error:
-        sys.stderr.write(f"pidsup: {error}\n")
-        return FAILURE
+        return _fail(str(error))
+    if passed.descriptors and arguments[0] == "exec":
+        return _fail("exec cannot pass on the sockets of LISTEN_FDS: use `pidsup run`")
     signalfd.block(BLOCKED)
     pid, pipe = _fork_reader(arguments)
     from pidsup.cli import daemon  # in parallel with the reader
@@ -45,11 +45,20 @@ def run(arguments: Sequence[str]) -> int:
     if data is None:
         return OK
     if code < 0:  # out of memory, say
-        sys.stderr.write(f"pidsup: reading the configuration was killed by signal {-code}\n")
-        return FAILURE
-    if code or not data:  # it has said why, or has printed the help
+        return _fail(f"reading the configuration was killed by signal {-code}")
+    if code:  # it has said why on stderr
+        from pidsup.cli.failing import tell_systemd
+
+        tell_systemd(data.decode(), code)
+    if code or not data:  # or has printed the help
         return code
     return daemon.serve(data, passed, one_command=arguments[0] == "exec")
+
+
+def _fail(text: str) -> int:
+    from pidsup.cli.failing import fail
+
+    return fail(text, FAILURE)
 
 
 def _is_new_enough(release: str) -> bool:
@@ -80,7 +89,10 @@ def _fork_reader(arguments: Sequence[str]) -> tuple[int, int]:
 
 
 def _read_and_exit(arguments: Sequence[str], into: int) -> NoReturn:
+    from pidsup.cli.failing import Overheard
+
     code = FAILURE
+    sys.stderr = said = Overheard(sys.stderr)
     try:
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED)
@@ -99,6 +111,8 @@ def _read_and_exit(arguments: Sequence[str], into: int) -> NoReturn:
     except BaseException:  # noqa: BLE001  the border of a process that must not go on
         sys.excepthook(*sys.exc_info())
     finally:
+        if code:
+            os.write(into, said.reason().encode(errors="replace"))
         os._exit(code)
 
 
