@@ -6,7 +6,7 @@ import gc
 import json
 import os
 from collections.abc import Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from pidsup.cli.codes import FAILURE
 from pidsup.config.expand import fill
@@ -16,7 +16,9 @@ from pidsup.kernel import LINUX
 from pidsup.linux.limits import raise_open_files
 from pidsup.log import Log, StderrLog, die
 from pidsup.loop.loop import EpollLoop, Loop
+from pidsup.output.journal import OurJournal, our_journal
 from pidsup.output.outputs import Outputs
+from pidsup.output.ring import STDERR
 from pidsup.supervisor.myself import become_supervisor
 from pidsup.supervisor.supervisor import Supervisor
 from pidsup.supervisor.table import identity
@@ -24,6 +26,10 @@ from pidsup.systemd.listen_fds import Passed
 from pidsup.watcher.passed import SocketMismatch
 from pidsup.watcher.plan import surroundings
 from pidsup.watcher.sockets import Listeners
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pidsup.log.journal import JournalLog
 
 
 def serve(expanded: bytes, passed: Passed, *, one_command: bool = False) -> int:
@@ -36,7 +42,8 @@ def serve(expanded: bytes, passed: Passed, *, one_command: bool = False) -> int:
     with ExitStack() as parts:
         loop = EpollLoop(LINUX)
         parts.callback(loop.close)
-        log = _log(settings, loop, one_command=one_command)
+        journal = our_journal()
+        log = _log(settings, loop, journal, one_command=one_command)
         parts.callback(log.close)
         loop.on_error = log.bug
         codes: list[int] = []
@@ -46,7 +53,7 @@ def serve(expanded: bytes, passed: Passed, *, one_command: bool = False) -> int:
             loop.stop()
 
         try:
-            begin = _put_together(settings, loop, log, end, parts, passed=passed)
+            begin = _put_together(settings, loop, log, end, parts, passed=passed, journal=journal)
         except (AlreadyRunning, SocketMismatch, LookupError, OSError) as error:
             return die(f"cannot run {settings.name!r}: {error}", FAILURE)
         begin()
@@ -56,12 +63,26 @@ def serve(expanded: bytes, passed: Passed, *, one_command: bool = False) -> int:
         return codes[0]
 
 
-def _log(settings: Config, loop: Loop, *, one_command: bool) -> StderrLog:
-    if not one_command:
-        return StderrLog(loop, LINUX, level=settings.log_level)
-    from pidsup.cli.command_log import CommandLog
+def _log(
+    settings: Config, loop: Loop, journal: OurJournal, *, one_command: bool
+) -> StderrLog | JournalLog:
+    if one_command:
+        from pidsup.cli.command_log import CommandLog
 
-    return CommandLog(loop, LINUX, fill(settings.watchers[0].command[0], {}))
+        return CommandLog(loop, LINUX, fill(settings.watchers[0].command[0], {}))
+    if journal.takes[STDERR]:
+        with suppress(OSError):  # its stream takes lines, too
+            return _journal_log(settings, loop, journal)
+    return StderrLog(loop, LINUX, level=settings.log_level)
+
+
+def _journal_log(settings: Config, loop: Loop, journal: OurJournal) -> JournalLog:
+    from pidsup.log.journal import JournalLog
+    from pidsup.systemd.journal import Entries
+
+    always = {"PIDSUP_NAME": settings.name, **journal.unit.fields}
+    entries = Entries(journal.journal)
+    return JournalLog(loop, LINUX, entries, always=always, level=settings.log_level)
 
 
 def _put_together(
@@ -72,6 +93,7 @@ def _put_together(
     parts: ExitStack,
     *,
     passed: Passed,
+    journal: OurJournal,
 ) -> Callable[[], None]:
     """Make all that can fail before anything is started; return what starts."""
     directory = None
@@ -85,7 +107,7 @@ def _put_together(
     become_supervisor()
     null_fd = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     parts.callback(os.close, null_fd)
-    outputs = Outputs(loop, log, console_format=settings.console_format)
+    outputs = Outputs(loop, log, console_format=settings.console_format, journal=journal)
     parts.callback(outputs.close)
     supervisor = Supervisor(
         settings,

@@ -31,7 +31,7 @@ def _check_effect(
     useless: dict[str, str] = {}
     if not any("/" in output for output in outputs):
         useless |= dict.fromkeys(_OF_FILES, "neither stdout nor stderr goes to a file")
-    if outputs <= {"inherit", "null", "stdout"}:
+    if outputs <= {"journal", "inherit", "null", "stdout"}:
         useless |= dict.fromkeys(_OF_PIPES, "pidsup does not see this output")
     for key, why in useless.items():
         path = ("watchers", name, key)

@@ -13,6 +13,7 @@ from pidsup.loop.loop import Handle, Loop
 from pidsup.output.console import Column, Console, console_format
 from pidsup.output.follower import Follower, Line, last_lines
 from pidsup.output.formats import Raw, of_file
+from pidsup.output.journal import NOT_OURS, JournalStream, OurJournal
 from pidsup.output.pipe import Pipe
 from pidsup.output.ring import NAMES, STDERR, STDOUT, Ring
 from pidsup.output.stream import Stream, Way
@@ -20,7 +21,7 @@ from pidsup.output.writer import Writer
 
 __all__ = ["Follower", "Line", "Outputs", "SlotOutput"]
 
-_NO_PIPE = ("inherit", "null", "stdout")
+_NO_PIPE = ("inherit", "null", "stdout", "journal")
 _SAY_AGAIN_S = 10.0  # what is dropped; at once for the first time
 
 
@@ -35,11 +36,13 @@ class Outputs:
         console_format: str = "prefixed",
         kernel: Kernel = LINUX,
         console_fds: tuple[int, int] = (1, 2),
+        journal: OurJournal = NOT_OURS,
     ) -> None:
         """Open nothing yet; *console_fds* are our own standard output and error, borrowed."""
         self.loop = loop
         self.log = log
         self.kernel = kernel
+        self.journal = journal
         #: Hear of each that is opened.
         self.on_opened: dict[Callable[[SlotOutput], object], None] = {}
         #: Hears what was dropped now, of which slot, and how much in all.
@@ -67,7 +70,7 @@ class Outputs:
         """Return where one stream of a slot leads to: console, capture or a path."""
         if target == "capture":
             return Way(None, Raw(), block=True)
-        if target in ("console", "auto"):
+        if target == "console":
             console = self._console(stream)
             form = console_format(self._console_format, slot, NAMES[stream], console, self._column)
             return Way(console, form, spec.block)
@@ -75,6 +78,12 @@ class Outputs:
             self._writer = Writer(self.loop, self.log)
         file = self._writer.open(os.path.abspath(target), spec)
         return Way(file, of_file(spec.format, slot, NAMES[stream]), spec.block)
+
+    def kept(self, spec: OutputSpec) -> tuple[str, str]:
+        """Say where stdout and stderr can be read: memory, journal or none."""
+        stdout = self.journal.target(spec.stdout, STDOUT)
+        stderr = self.journal.target(spec.stderr, STDERR)
+        return _kept(stdout), _kept(stdout if stderr == "stdout" else stderr)
 
     def _console(self, stream: int) -> Console:
         """Return the one for our standard output or error; the same if they are the same."""
@@ -116,6 +125,7 @@ class SlotOutput:
     """The output of one slot, of one worker after the other.  Owns its streams."""
 
     __slots__ = (
+        "_journal",
         "_outputs",
         "_rings",
         "_said_at",
@@ -136,7 +146,12 @@ class SlotOutput:
         self.dropped_bytes = 0  #: of output that had nowhere to go
         self._outputs = outputs
         self._spec = spec
-        self._targets = (fill(spec.stdout, values), fill(spec.stderr, values))
+        ours = outputs.journal
+        self._targets = (
+            ours.target(fill(spec.stdout, values), STDOUT),
+            ours.target(fill(spec.stderr, values), STDERR),
+        )
+        self._journal = JournalStream(ours, name) if "journal" in self._targets else None
         self._rings: tuple[Ring, ...] = ()
         self._streams: dict[int, Stream] = {}
         self._said_at: float | None = None
@@ -158,13 +173,23 @@ class SlotOutput:
         """Return the pipes for one start, {1: fd, 2: fd}; none for inherit and null.
 
         *uid* is the worker's user, None if that is ours; the descriptors are borrowed.
+        SpawnError where there is no journal, else OSError.
         """
         owner = os.geteuid() if uid is None else uid
         streams = self._streams if len(self._streams) == len(self.rings) else self._open()
         pipes = {number + 1: stream.prepare(owner) for number, stream in streams.items()}
+        if self._journal is not None:
+            # Both are one stream: journald reads two in no particular order.
+            fd = self._journal.prepare()
+            pipes.update((n + 1, fd) for n, to in enumerate(self._targets) if to == "journal")
         if self._targets[STDERR] == "stdout" and 1 in pipes:
             pipes[2] = pipes[1]
         return pipes
+
+    @property
+    def variables(self) -> Mapping[str, str]:
+        """Return what belongs into the environment with the descriptors of the last `fds`."""
+        return {} if self._journal is None else self._journal.variables
 
     def _open(self) -> dict[int, Stream]:
         """Open the streams that are not open yet; OSError without descriptors or threads."""
@@ -245,10 +270,18 @@ class SlotOutput:
         for stream in self._streams.values():
             stream.close()
         self._streams.clear()
+        if self._journal is not None:
+            self._journal.close()
         if self._timer is not None:
             self._timer.cancel()
             self._say_dropped()
         self._outputs.forget(self)
+
+
+def _kept(target: str) -> str:
+    if target == "journal":
+        return target
+    return "none" if target in _NO_PIPE else "memory"
 
 
 def _are_one(one: int, other: int) -> bool:

@@ -11,6 +11,13 @@ class Unit(NamedTuple):
     name: str = ""  #: "" where there is none
     user: int | None = None  #: whose manager it is of; None: the system's
 
+    @property
+    def fields(self) -> dict[str, str]:
+        """Return what an entry about it has in the journal, systemd.journal-fields(7)."""
+        if not self.name:
+            return {}
+        return {"UNIT" if self.user is None else "USER_UNIT": self.name}
+
 
 def of_cgroups(text: str) -> Unit:
     """Return the unit of the process whose /proc/PID/cgroup this is."""

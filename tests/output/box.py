@@ -9,6 +9,7 @@ from itertools import count
 from typing import Any
 
 from pidsup.config.model import OutputSpec
+from pidsup.output.journal import NOT_OURS, OurJournal
 from pidsup.output.outputs import Line, Outputs, SlotOutput
 from tests.support import LIMIT_S, EpollDriver, run_until, sh
 
@@ -56,7 +57,13 @@ class Reader:
 class Box:
     """Outputs, and what they need and write to."""
 
-    def __init__(self, driver: EpollDriver, *, console_format: str = "prefixed") -> None:
+    def __init__(
+        self,
+        driver: EpollDriver,
+        *,
+        console_format: str = "prefixed",
+        journal: OurJournal = NOT_OURS,
+    ) -> None:
         self.driver = driver
         self.log = Said()
         self.stdout, self.stderr = Reader(), Reader()
@@ -65,6 +72,7 @@ class Box:
             self.log,
             console_format=console_format,
             console_fds=(self.stdout.into, self.stderr.into),
+            journal=journal,
         )
         self._serials = count(1)
         self._is_closed = False

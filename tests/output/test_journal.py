@@ -1,0 +1,245 @@
+"""Output that goes to the journal: one stream per slot, which passes the supervisor by."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pidsup.config.model import OutputSpec
+from pidsup.kernel import SpawnError
+from pidsup.output.journal import NOT_OURS, OurJournal, our_journal
+from pidsup.systemd.journal import Journal
+from pidsup.systemd.unit import Unit
+from tests.output.box import Box
+from tests.support import EpollDriver, descriptors, python
+from tests.systemd.journald import Journald
+
+BOTH = {"stdout": "journal", "stderr": "journal"}
+
+
+@pytest.fixture
+def journald(tmp_path: Path) -> Iterator[Journald]:
+    one = Journald(tmp_path / "journal")
+    yield one
+    one.close()
+
+
+@pytest.fixture
+def box(epoll_driver: EpollDriver, journald: Journald) -> Iterator[Box]:
+    one = Box(epoll_driver, journal=OurJournal(journald.journal, Unit("shop.service")))
+    yield one
+    one.close()
+
+
+def received(stream: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        more = stream.recv(65536)
+        assert more, data
+        data += more
+    return data
+
+
+# --- streams
+
+
+def test_both_outputs_are_one_stream_with_the_name_of_the_slot(
+    box: Box, journald: Journald
+) -> None:
+    """So that lines keep their order."""
+    slot = box.slot("web:3", **BOTH)
+    box.run(slot, "for n in 1 2 3; do echo $n; echo no $n >&2; done")
+    header, stream = journald.stream()
+    assert header[:3] == ["web:3", "shop.service", "6"]
+    assert received(stream, 21) == b"1\nno 1\n2\nno 2\n3\nno 3\n"
+
+
+def test_the_worker_is_told_which_stream_it_has(box: Box, journald: Journald) -> None:
+    """A program that speaks to the journal itself looks for JOURNAL_STREAM."""
+    slot = box.slot("web:3", **BOTH)
+    script = "import os; s = os.fstat(2); print(f'{s.st_dev}:{s.st_ino}')"
+    box.run(slot, python(script))
+    _, stream = journald.stream()
+    line = received(stream, 3).decode().strip()
+    assert slot.variables == {"JOURNAL_STREAM": line}
+
+
+def test_the_stream_stays_when_the_worker_is_another(box: Box, journald: Journald) -> None:
+    """A restart costs no connection, and what the old one wrote comes first."""
+    slot = box.slot("web:3", **BOTH)
+    box.run(slot, "echo one")
+    first = slot.variables
+    box.run(slot, "echo two")
+    _, stream = journald.stream()
+    assert received(stream, 8) == b"one\ntwo\n"
+    assert slot.variables == first
+
+
+def test_a_stream_that_journald_has_closed_is_opened_anew(box: Box, journald: Journald) -> None:
+    """Otherwise a worker would get SIGPIPE from its first line."""
+    slot = box.slot("web:3", **BOTH)
+    box.run(slot, "echo one")
+    _, stream = journald.stream()
+    stream.close()
+    box.run(slot, "echo two")
+    header, stream = journald.stream()
+    assert header[0] == "web:3"
+    assert received(stream, 4) == b"two\n"
+
+
+def test_the_supervisor_reads_none_of_it(box: Box, journald: Journald) -> None:
+    """There is no pipe and no memory of it."""
+    slot = box.slot("web:3", **BOTH)
+    box.run(slot, "echo one")
+    assert slot.rings == ()
+    assert slot.last_lines(5) == []
+    assert box.texts(slot) == []
+
+
+def test_one_of_both_may_go_elsewhere(box: Box, journald: Journald) -> None:
+    """Errors into the memory, say; the stream is told of all the same."""
+    slot = box.slot("web:3", stdout="journal", stderr="capture")
+    box.run(slot, "echo out; echo err >&2")
+    _, stream = journald.stream()
+    assert received(stream, 4) == b"out\n"
+    assert box.texts(slot) == ["err"]
+    assert "JOURNAL_STREAM" in slot.variables
+
+
+def test_stderr_may_go_where_stdout_goes(box: Box, journald: Journald) -> None:
+    """The word stdout means the journal then, too."""
+    slot = box.slot("web:3", stdout="journal", stderr="stdout")
+    box.run(slot, "echo err >&2")
+    _, stream = journald.stream()
+    assert received(stream, 4) == b"err\n"
+
+
+def test_who_has_no_stream_is_told_of_none(box: Box) -> None:
+    """It would take its standard error for the journal's."""
+    slot = box.slot("web:3", stdout="null", stderr="capture")
+    box.run(slot, "echo err >&2")
+    assert slot.variables == {}
+
+
+def test_without_journald_the_start_fails_and_says_where_it_was_looked_for(
+    epoll_driver: EpollDriver, tmp_path: Path
+) -> None:
+    """As any start that fails it is tried again."""
+    box = Box(epoll_driver, journal=OurJournal(Journal(str(tmp_path))))
+    slot = box.slot("web:3", **BOTH)
+    with pytest.raises(SpawnError) as caught:
+        slot.fds(None)
+    assert str(caught.value) == f"connect '{tmp_path}/stdout': No such file or directory"
+    journald = Journald(tmp_path)
+    box.run(slot, "echo one")
+    assert received(journald.stream()[1], 4) == b"one\n"
+    journald.close()
+    box.close()
+
+
+def test_a_closed_output_gives_its_stream_up(box: Box, journald: Journald) -> None:
+    """And what a worker wrote is read to the end."""
+    slot = box.slot("web:3", **BOTH)
+    box.run(slot, "echo one")
+    held = len(descriptors())
+    slot.close()
+    slot.close()
+    assert len(descriptors()) == held - 1
+    _, stream = journald.stream()
+    assert received(stream, 4) == b"one\n"
+    assert stream.recv(1) == b""
+
+
+# --- auto
+
+
+@pytest.mark.parametrize(
+    ("takes", "targets"),
+    [
+        ((True, True), ("journal", "journal")),
+        ((False, True), ("console", "journal")),
+        ((False, False), ("console", "console")),
+    ],
+)
+def test_auto_is_where_our_own_output_goes(
+    takes: tuple[bool, bool], targets: tuple[str, str]
+) -> None:
+    """Each by itself."""
+    ours = OurJournal(takes=takes)
+    assert (ours.target("auto", 0), ours.target("auto", 1)) == targets
+
+
+@pytest.mark.parametrize("word", ["journal", "console", "capture", "null", "/var/log/x"])
+def test_other_words_mean_what_they_say(word: str) -> None:
+    """Wherever our own output goes."""
+    assert OurJournal(takes=(True, True)).target(word, 0) == word
+    assert NOT_OURS.target(word, 0) == word
+
+
+def test_our_own_output_is_no_journal_without_the_variable(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A test has a pipe or a terminal."""
+    monkeypatch.delenv("JOURNAL_STREAM", raising=False)
+    assert our_journal().takes == (False, False)
+
+
+ASK = """
+import os, sys
+from pidsup.output.journal import our_journal
+stat = os.fstat(2)
+os.environ["JOURNAL_STREAM"] = f"{stat.st_dev}:{stat.st_ino}"
+found = our_journal()
+os.write(3, repr((found.takes, found.journal.namespace)).encode())
+"""
+
+
+def test_our_own_output_is_a_journal_where_it_is_the_stream_that_is_named() -> None:
+    """Of both, where they are the same."""
+    ours, theirs = socket.socketpair()
+    out, into = os.pipe()
+    with ours, theirs:
+        actions = [(os.POSIX_SPAWN_DUP2, ours.fileno(), n) for n in (1, 2)]
+        actions.append((os.POSIX_SPAWN_DUP2, into, 3))
+        command = python(ASK)
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+        pid = os.posix_spawn(command[0], command, environment, file_actions=actions)
+        os.close(into)
+        os.waitpid(pid, 0)
+        assert os.read(out, 100) == b"((True, True), None)"
+    os.close(out)
+
+
+def test_only_the_systems_units_are_named_to_journald() -> None:
+    """It believes no other, and would take a user's unit for one of the system."""
+    assert OurJournal(unit=Unit("shop.service")).unit_of_system == "shop.service"
+    assert OurJournal(unit=Unit("shop.service", 1000)).unit_of_system == ""
+
+
+# --- where it can be read
+
+
+@pytest.mark.parametrize(
+    ("spec", "kept"),
+    [
+        ({"stdout": "auto", "stderr": "auto"}, ("journal", "journal")),
+        ({"stdout": "auto", "stderr": "stdout"}, ("journal", "journal")),
+        ({"stdout": "capture", "stderr": "/x/log"}, ("memory", "memory")),
+        ({"stdout": "console", "stderr": "journal"}, ("memory", "journal")),
+        ({"stdout": "null", "stderr": "inherit"}, ("none", "none")),
+        ({"stdout": "null", "stderr": "stdout"}, ("none", "none")),
+    ],
+)
+def test_it_is_known_where_output_can_be_read(
+    epoll_driver: EpollDriver, spec: Any, kept: tuple[str, str]
+) -> None:
+    """`pidsupctl logs` asks."""
+    box = Box(epoll_driver, journal=OurJournal(takes=(True, True)))
+    assert box.outputs.kept(OutputSpec(**spec)) == kept
+    box.close()
