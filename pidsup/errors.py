@@ -6,6 +6,7 @@ PidsupError
 ├── AlreadyRunning     the user's: a second supervisor of the same name
 ├── SocketMismatch     the user's: systemd passes other sockets (watcher.passed)
 ├── BadVariables       the starter's: LISTEN_FDS that cannot be true (systemd.listen_fds)
+├── BadAddress         the starter's: NOTIFY_SOCKET that nothing can be sent to
 ├── ControlError       a request that was understood and refused, or failed
 │   ├── Invalid        a parameter is wrong
 │   ├── NoSuchSelector nothing has that name
@@ -35,6 +36,10 @@ class CycleError(PidsupError):
         """Name the whole circle."""
         super().__init__(" -> ".join(cycle))
         self.cycle = cycle
+
+
+class BadAddress(PidsupError):
+    """NOTIFY_SOCKET names what no message can be sent to."""
 
 
 class AlreadyRunning(PidsupError):

@@ -1,0 +1,69 @@
+"""systemd's watchdog is fed while supervision works: sd_watchdog_enabled(3).
+
+Not by a timer alone: each time an event is sent on the way that a worker's death takes,
+through both epoll sets, and only when it comes back the vitals are looked at.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from pidsup.kernel import IN
+from pidsup.loop.loop import Handle
+from pidsup.supervisor.outbox import Outbox
+from pidsup.supervisor.vitals import Vitals
+
+if TYPE_CHECKING:
+    from pidsup.supervisor.supervisor import Supervisor
+
+
+class Watchdog:
+    """Says WATCHDOG=1.  Owns an eventfd; borrows the rest."""
+
+    def __init__(self, supervisor: Supervisor, outbox: Outbox, interval_s: float) -> None:
+        """Be ready; systemd expects to hear from us every *interval_s*."""
+        self._supervisor = supervisor
+        self._outbox = outbox
+        self._every_s = interval_s / 2
+        self._vitals = Vitals(supervisor)
+        self._timer: Handle | None = None
+        self._under_way = False  # an event of ours
+        self._trouble = ""
+        self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        supervisor.sources.add(self._fd, IN, self._came_back)
+
+    def begin(self) -> None:
+        """Send an event, again and again."""
+        at = self._supervisor.kernel.now() + self._every_s
+        self._timer = self._supervisor.loop.call_at(at, self.begin)
+        if self._under_way:
+            self._found(f"an event has been on its way for {self._every_s:g} s")
+        self._under_way = True
+        os.eventfd_write(self._fd, 1)
+
+    def _came_back(self) -> None:
+        os.eventfd_read(self._fd)
+        self._under_way = False
+        self._found(self._vitals.trouble())
+
+    def _found(self, trouble: str) -> None:
+        log = self._supervisor.log
+        if not trouble:
+            self._outbox.post(WATCHDOG=1)
+            if self._trouble:
+                log.info("supervision works again")
+        elif not self._trouble:  # said once
+            log.error("supervision does not work", why=trouble, next="systemd ends us")
+            self._outbox.post(STATUS=f"supervision does not work: {trouble}")
+        self._trouble = trouble
+
+    def close(self) -> None:
+        """Say no more; twice is once."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if self._fd >= 0:
+            fd, self._fd = self._fd, -1
+            self._supervisor.sources.remove(fd)
+            os.close(fd)
