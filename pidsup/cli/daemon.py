@@ -9,12 +9,13 @@ from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
 from pidsup.cli.codes import FAILURE
+from pidsup.cli.failing import fail
 from pidsup.config.expand import fill
 from pidsup.config.model import Config, config
-from pidsup.errors import AlreadyRunning
+from pidsup.errors import AlreadyRunning, BadAddress
 from pidsup.kernel import LINUX
 from pidsup.linux.limits import raise_open_files
-from pidsup.log import Log, StderrLog, die
+from pidsup.log import Log, StderrLog
 from pidsup.loop.loop import EpollLoop, Loop
 from pidsup.output.journal import OurJournal, our_journal
 from pidsup.output.outputs import Outputs
@@ -54,8 +55,8 @@ def serve(expanded: bytes, passed: Passed, *, one_command: bool = False) -> int:
 
         try:
             begin = _put_together(settings, loop, log, end, parts, passed=passed, journal=journal)
-        except (AlreadyRunning, SocketMismatch, LookupError, OSError) as error:
-            return die(f"cannot run {settings.name!r}: {error}", FAILURE)
+        except (AlreadyRunning, BadAddress, SocketMismatch, LookupError, OSError) as error:
+            return fail(f"cannot run {settings.name!r}: {error}", FAILURE, error)
         begin()
         gc.freeze()  # what is here now stays: the collector need not walk it again
         loop.run()
@@ -130,5 +131,16 @@ def _put_together(
         server = Server(directory, Service(supervisor), loop, log, access=settings.access)
         parts.callback(server.close)
         where = shown(directory.address)
+    upward = None
+    if "NOTIFY_SOCKET" in os.environ:
+        from pidsup.cli.upward import make_upward
+
+        upward = make_upward(supervisor, parts)
     log.info("supervisor started", name=settings.name, pid=os.getpid(), socket=where)
-    return supervisor.begin
+
+    def begin() -> None:
+        supervisor.begin()
+        if upward is not None:
+            upward.begin()
+
+    return begin
