@@ -16,6 +16,7 @@ from pidsup.errors import Invalid
 from pidsup.supervisor.explain import explain
 from pidsup.supervisor.facts import (
     change_facts,
+    journal_facts,
     socket_facts,
     spec_facts,
     summary_facts,
@@ -60,6 +61,7 @@ class Questions:
             "sockets": self._sockets(None if selectors is None else chosen),
             "files": list(supervisor.files),
             "role": role.word,
+            "journal": journal_facts(supervisor.outputs, supervisor.watchers.values()),
         }
 
     def _sockets(self, chosen: Selection | None) -> list[Message]:

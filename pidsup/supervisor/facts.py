@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pidsup.linux.spawn import EVERY_CAPABILITY
+from pidsup.output.outputs import Outputs
 from pidsup.policy.lifecycle import State
 from pidsup.process.exit import ExitReport
 from pidsup.supervisor.changes import Change, Summary
@@ -33,7 +34,17 @@ def watcher_facts(watcher: Watcher, slots: list[Slot] | None, now: float) -> Fac
         "slots": [slot_facts(watcher, slot, now) for slot in slots],
         "sockets": socket_names(watcher),
         "generation": watcher.generation,
+        "kept": dict(zip(("stdout", "stderr"), watcher.output_kept(), strict=True)),
     }
+
+
+def journal_facts(outputs: Outputs, watchers: Iterable[Watcher]) -> Facts | None:
+    """Return type Journal; None where nothing goes there."""
+    ours = outputs.journal
+    if not any(ours.takes) and not any("journal" in one.output_kept() for one in watchers):
+        return None
+    unit, namespace = ours.unit, ours.journal.namespace
+    return {"unit": unit.name or None, "user": unit.user, "namespace": namespace}
 
 
 def spec_facts(watcher: Watcher, index: int) -> Facts:

@@ -66,6 +66,37 @@ class Superior(Protocol):
     def await_empty_tree(self, slot: Slot) -> None:
         """Have the slot look again whenever orphans have been reaped."""
 
+    def demand_changed(self, watcher: Watcher) -> None:
+        """Hear that a watcher on demand listens from now on, or does not."""
+
+
+class Demand(Protocol):
+    """What decides when the slots of a watcher on demand are wanted; activation, accepting."""
+
+    def wants(self, slot: Slot) -> bool:
+        """Tell whether a slot is to have a worker, if the watcher is to run."""
+
+    def is_listening(self) -> bool:
+        """Tell whether the supervisor waits for the next connection."""
+
+    def why(self) -> str:
+        """Say why it stands as it does, for people."""
+
+    def entered(self, slot: Slot) -> None:
+        """Hear that a slot has just changed its state."""
+
+    def settled(self, slot: Slot) -> None:
+        """Hear that a slot has dealt with an event; `review` follows."""
+
+    def review(self) -> None:
+        """Go on from what is wanted, and what the slots have come to; harmless at any time."""
+
+    def mute(self) -> None:
+        """Give the sockets back for a moment: they may be others when `review` takes them."""
+
+    def close(self) -> None:
+        """Give up all."""
+
 
 class Watcher:
     """Keeps slots as wanted.  Owns its slots."""
@@ -86,6 +117,7 @@ class Watcher:
         self._serial = 0
         self._next_start_at = 0.0
         self._warmup: Handle | None = None
+        self.demand: Demand | None = make_demand(self)
         self.resize(spec.workers)
 
     def __repr__(self) -> str:
@@ -107,11 +139,15 @@ class Watcher:
 
     def restart(self, slots: Iterable[Slot] | None = None) -> None:
         """Want workers in all slots, or in these, that are started from now on."""
-        now = self.kernel.now()
         slots = None if slots is None else list(slots)
-        for slot in self.slots.values() if slots is None else slots:
-            slot.not_before = now
+        self._outdate(self.slots.values() if slots is None else slots)
         self._want(True, slots)
+
+    def _outdate(self, slots: Iterable[Slot]) -> None:
+        """Want other workers in the slots; but a connection has one, to its end."""
+        now = self.kernel.now()
+        for slot in () if self.spec.accept else slots:
+            slot.not_before = now
 
     def leave(self) -> None:
         """Want all slots to be down, and to be no more."""
@@ -119,6 +155,7 @@ class Watcher:
         for slot in reversed(list(self.slots.values())):
             slot.running = None
             self.reconcile_slot(slot)
+        self._review()
 
     def adopt(self, spec: WatcherSpec, *, renew: bool) -> None:
         """Be configured so from now on; what is under way is not touched.
@@ -128,6 +165,7 @@ class Watcher:
         """
         old, self.spec = self.spec, spec
         if renew:
+            self._renew_demand(old)
             self.leaving = False
             self.generation += 1
             self._plan = None
@@ -138,22 +176,39 @@ class Watcher:
                 slot.own_plan = None
                 slot.output_is_old = slot.output_is_old or other
 
+    def _renew_demand(self, old: WatcherSpec) -> None:
+        """Decide from now on as the spec says; `review` takes the sockets, which may be others."""
+        if self.demand is not None:
+            self.demand.mute()
+        if (old.on_demand, old.accept) != (self.spec.on_demand, self.spec.accept):
+            if self.demand is not None:
+                self.demand.close()
+            self.demand = make_demand(self)
+
     def renew(self) -> None:
         """Want workers of this generation in all slots that are wanted; forgive what failed."""
-        now = self.kernel.now()
+        self._outdate(self.slots.values())
         for slot in list(self.slots.values()):
-            slot.not_before = now
             if self.wants(slot):
                 slot.reset()
             self.reconcile_slot(slot)
+        self._review()
 
     def resize(self, workers: int) -> None:
         """Want this many workers, the highest slots go first; `reconcile` carries it out."""
         self.workers = workers
-        for index in range(workers):
+        for index in () if self.spec.accept else range(workers):
             if index not in self.slots:
-                self.slots[index] = Slot(self, index)
-                self.counts[State.STOPPED] += 1
+                self._make_slot(index)
+
+    def make_slot(self) -> Slot:
+        """Make the slot of a connection, at the lowest place that is free."""
+        return self._make_slot(next(i for i in range(len(self.slots) + 1) if i not in self.slots))
+
+    def _make_slot(self, index: int) -> Slot:
+        slot = self.slots[index] = Slot(self, index)
+        self.counts[State.STOPPED] += 1
+        return slot
 
     def _want(self, running: bool, slots: Iterable[Slot] | None) -> list[Slot]:
         if slots is None:
@@ -164,11 +219,13 @@ class Watcher:
         else:
             chosen = list(slots)
             for slot in chosen:
-                slot.running = running
+                if not (running and self.wants(slot)):  # else there is nothing to ask for
+                    slot.running = running
         for slot in chosen if running else reversed(chosen):
             if running:
                 slot.reset()
             self.reconcile_slot(slot)
+        self._review()
         return chosen
 
     def hurry(self) -> None:
@@ -179,7 +236,12 @@ class Watcher:
     # --- what is
 
     def is_started(self) -> bool:
-        """Tell whether no slot is still on its way to a first attempt, or is not to run."""
+        """Tell whether no slot is still on its way to a first attempt, or is not to run.
+
+        On demand it has been started once it listens, whatever comes of that.
+        """
+        if self.demand is not None:
+            return True
         return not self.running or not any(self.counts[state] for state in _ON_ITS_WAY)
 
     def is_at_rest(self) -> bool:
@@ -195,9 +257,15 @@ class Watcher:
 
     def wants(self, slot: Slot) -> bool:
         """Tell whether the slot is to have a worker."""
-        if slot.index >= self.workers:
+        if slot.index >= self.workers and not self.spec.accept:
             return False
-        return self.running if slot.running is None else slot.running
+        if slot.running is not None:
+            return slot.running
+        return self.running and (self.demand is None or self.demand.wants(slot))
+
+    def is_listening(self) -> bool:
+        """Tell whether it is on demand, to run, and waits for the next connection."""
+        return self.demand is not None and self.demand.is_listening()
 
     def exit_code(self) -> int | None:
         """Return the code of a watcher that has ended for good, None while it has not.
@@ -234,13 +302,20 @@ class Watcher:
             slot = self.slots.get(index)
             if slot is not None:
                 self.reconcile_slot(slot)
+        self._review()
+
+    def _review(self) -> None:
+        if self.demand is not None:
+            self.demand.review()
 
     def reconcile_slot(self, slot: Slot) -> None:
         """Bring one slot nearer to what is wanted."""
         event = self._due_event(slot)
         if event is not None:
             slot.handle(event)
-        elif (slot.index >= self.workers or self.leaving) and slot.state in AT_REST:
+        elif slot.state in AT_REST and (
+            slot.index >= self.workers or self.leaving or self.spec.accept
+        ):
             self._drop(slot)
 
     def _due_event(self, slot: Slot) -> Event | None:
@@ -326,20 +401,43 @@ class Watcher:
         values.update((f"env.{name}", value) for name, value in self._around.environment.items())
         return self._outputs.open(self.spec.output, slot=slot.name, values=values)
 
+    def output_kept(self) -> tuple[str, str]:
+        """Say where its stdout and stderr can be read: memory, journal or none."""
+        return self._outputs.kept(self.spec.output)
+
     def next_serial(self) -> int:
         """Count the workers."""
         self._serial += 1
         return self._serial
 
+    def sockets(self) -> dict[str, int]:
+        """Return the descriptors of its sockets by name; borrowed."""
+        stdin = self.spec.stdin_socket
+        names = self.spec.sockets if stdin is None else (*self.spec.sockets, stdin)
+        return {name: self._around.listeners[name] for name in names}
+
+    def connection(self, slot: Slot) -> Extras | None:
+        """Return the connection of a slot, where each has its own."""
+        return self.demand.extras(slot) if isinstance(self.demand, Accepting) else None
+
+    def demand_changed(self) -> None:
+        """Pass it on."""
+        self._superior.demand_changed(self)
+
     def entered(self, slot: Slot, before: State) -> None:
         """Keep count, and pass it on."""
         self.counts[before] -= 1
         self.counts[slot.state] += 1
+        if self.demand is not None:
+            self.demand.entered(slot)
         self._superior.slot_entered(self, slot)
 
     def settled(self, slot: Slot) -> None:
         """Go on with the slot, and pass it on."""
+        if self.demand is not None:
+            self.demand.settled(slot)
         self.reconcile_slot(slot)
+        self._review()
         self._superior.slot_settled(self, slot)
 
     def await_empty_tree(self, slot: Slot) -> None:
@@ -351,12 +449,25 @@ class Watcher:
         self._superior.gave_up(self, slot)
 
     def close(self) -> None:
-        """Drop the timer, and the outputs."""
+        """Drop the timers, and the outputs."""
+        if self.demand is not None:
+            self.demand.close()
         for slot in self.slots.values():
             slot.close()
         if self._warmup is not None:
             self._warmup.cancel()
             self._warmup = None
+
+
+def make_demand(watcher: Watcher) -> Demand | None:
+    """Return what decides for a watcher on demand, None for any other."""
+    if watcher.spec.accept:
+        return Accepting(watcher)
+    if watcher.spec.on_demand:
+        from pidsup.watcher.activation import OnDemand
+
+        return OnDemand(watcher)
+    return None
 
 
 def code_of(slot: Slot) -> int:

@@ -46,7 +46,8 @@ def watcher(name: str = "web", *slots: dict[str, Any], **facts: Any) -> dict[str
         "name": name, "command": ["python3", "-m", "shop"], "running": True,
         "workers": len(slots), "ready": ready,
         "state": "ready" if ready == len(slots) else "degraded",
-        "slots": list(slots), "sockets": [], "generation": 1, **facts,
+        "slots": list(slots), "sockets": [], "generation": 1,
+        "kept": {"stdout": "memory", "stderr": "memory"}, **facts,
     }  # fmt: skip
 
 
@@ -79,7 +80,7 @@ def status(*watchers: dict[str, Any], **facts: Any) -> dict[str, Any]:
     return {
         "schema": 1, "name": "shop", "pid": 40, "version": "0.1.0", "state": "running",
         "up_s": 11520.0, "watchers": list(watchers), "changes": [], "sockets": [],
-        "files": ["/etc/shop.toml"], "role": "admin", **facts,
+        "files": ["/etc/shop.toml"], "role": "admin", "journal": None, **facts,
     }  # fmt: skip
 
 
