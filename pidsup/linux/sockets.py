@@ -78,6 +78,17 @@ def listen(sock: socket.socket, options: Options) -> None:
         sock.listen(options.backlog)
 
 
+def change(sock: socket.socket, options: Options) -> None:
+    """Change what can be changed of a socket that listens: all that bind(2) does not fix."""
+    listen(sock, options)
+    _set(sock, "keepalive", socket.SOL_SOCKET, socket.SO_KEEPALIVE, int(options.keepalive))
+    is_inet = sock.family != socket.AF_UNIX
+    if is_inet:
+        _set(sock, "reuse_port", socket.SOL_SOCKET, socket.SO_REUSEPORT, int(options.reuse_port))
+    if options.nodelay or (is_inet and options.kind == socket.SOCK_STREAM):
+        _set(sock, "nodelay", socket.IPPROTO_TCP, socket.TCP_NODELAY, int(options.nodelay))
+
+
 def address_of(sock: socket.socket) -> str:
     """Return where it listens: "127.0.0.1:8080", "[::]:8080", "/path" or "@name"."""
     name = sock.getsockname()
@@ -167,3 +178,35 @@ def _set(sock: socket.socket, name: str, level: int, option: int, value: int | b
         sock.setsockopt(level, option, value)
     except OSError as error:
         raise OSError(error.errno, f"{name}: {error.strerror}") from error
+
+
+# --- connections
+
+
+class Connection(NamedTuple):
+    """A connection that was accepted; whoever has it owns the descriptor."""
+
+    fd: int
+    address: str  #: of the other side: "192.0.2.7", "2001:db8::7", "/path", "@name"; "": none
+    port: int  #: 0 for a Unix socket
+
+
+def accept(listener: int) -> Connection:
+    """Take the next connection, blocking as programs expect it; OSError as of accept(2)."""
+    borrowed = socket.socket(fileno=listener)
+    try:
+        connection, address = borrowed.accept()
+    finally:
+        borrowed.detach()
+    return Connection(connection.detach(), *_peer(address))
+
+
+def _peer(address: tuple[str, int, int, int] | tuple[str, int] | str | bytes) -> tuple[str, int]:
+    """Word an address as systemd has it in REMOTE_ADDR and REMOTE_PORT, systemd.socket(5)."""
+    if isinstance(address, bytes):
+        return f"@{os.fsdecode(address[1:])}" if address else "", 0
+    if isinstance(address, str):
+        return address, 0
+    host, port, *rest = address
+    host = host.removeprefix("::ffff:") if "." in host else host
+    return host + (f"%{rest[1]}" if any(rest[1:]) else ""), port

@@ -5,14 +5,22 @@ from __future__ import annotations
 import errno
 import os
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, NamedTuple
 
 from pidsup.config.address import is_path, is_unix
 from pidsup.config.model import SocketSpec
 from pidsup.linux.accounts import gid_of, uid_of
 from pidsup.linux.sockdiag import UNKNOWN, Queue, queue_of
-from pidsup.linux.sockets import Options, address_of, bind_inet, open_abstract, open_inet
+from pidsup.linux.sockets import (
+    Options,
+    address_of,
+    bind_inet,
+    change,
+    open_abstract,
+    open_inet,
+)
 from pidsup.linux.unix_paths import BoundPath, open_path
 from pidsup.systemd.listen_fds import Passed
 from pidsup.watcher.passed import assign
@@ -73,7 +81,7 @@ class Listener:
         else:
             self._sock = passed
             self._sock.setblocking(spec.blocking)
-        self._is_passed = passed is not None
+        self.is_passed = passed is not None  #: by systemd
         self.address = address_of(self._sock)
 
     def fileno(self) -> int:
@@ -84,10 +92,42 @@ class Listener:
         """Look how it stands."""
         spec, queue = self.spec, self._queue()
         limit = queue.limit or (0 if spec.type == "datagram" else spec.backlog)
-        systemd = spec.systemd if self._is_passed else None
+        systemd = spec.systemd if self.is_passed else None
         return SocketFacts(
             spec.name, spec.listen, self.address, spec.type, queue.length, limit, systemd
         )
+
+    def can_become(self, spec: SocketSpec) -> bool:
+        """Tell whether `become` is enough: it is bound as *spec* demands, or is systemd's own."""
+        if self.is_passed:
+            return (spec.systemd, spec.type) == (self.spec.systemd, self.spec.type)
+        return _as_bound(spec) == _as_bound(self.spec)
+
+    def become(self, spec: SocketSpec) -> None:
+        """Change what can be changed of a socket that listens, its name too.
+
+        CannotListen or LookupError if that is not possible; what was done so far stays.
+        """
+        old, self.spec = self.spec, spec
+        if old == spec:
+            return
+        if self.is_passed:
+            self._sock.setblocking(spec.blocking)
+            return
+        with _named(f"cannot change sockets.{spec.name}", spec):
+            change(self._sock, _options(spec))
+            if self._path is not None:
+                uid, gid = _owner(spec)
+                if spec.user is None and old.user is not None:
+                    uid = os.geteuid()
+                if spec.group is None and old.group is not None:
+                    gid = os.getegid()
+                self._path.give(spec.mode, uid, gid)
+
+    def share_port(self, *, shared: bool) -> None:
+        """Let others of this user be bound to its port, or not; a path or name has none."""
+        if not is_unix(self.spec.listen):
+            self._sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, shared)
 
     def close(self) -> None:
         """Stop listening; workers that have the socket go on.  May be called twice."""
@@ -112,49 +152,76 @@ class Listeners:
         CannotListen or LookupError names the one that failed, and all are closed;
         SocketMismatch leaves what was passed to the caller.
         """
-        self._all: list[Listener] = []
+        self.all: list[Listener] = []  #: in the order of the configuration
+        self.fds: dict[str, int] = {}  #: by name, always this one object; ours to close
+        self.is_activated = bool(passed.descriptors)  #: by systemd
         taken = {name: socket.socket(fileno=fd) for name, fd in assign(specs, passed).items()}
         try:
             for spec in specs:
-                self._all.append(_listener(spec, taken.get(spec.name)))
+                self.all.append(listening(spec, taken.get(spec.name)))
         except BaseException:
             for one in taken.values():
                 one.close()
             self.close()
             raise
-        self.fds = {one.spec.name: one.fileno() for one in self._all}  #: by name; ours to close
+        self.become(self.all)
+
+    def become(self, wanted: list[Listener]) -> None:
+        """Be these from now on; the caller closes those that are not among them."""
+        self.all = wanted
+        self.fds.clear()
+        self.fds.update((one.spec.name, one.fileno()) for one in wanted)
 
     def facts(self) -> list[SocketFacts]:
         """Return how each of them stands."""
-        return [one.facts() for one in self._all]
+        return [one.facts() for one in self.all]
 
     def close(self) -> None:
         """Close all and remove their paths.  May be called twice."""
-        self.fds = {}
-        while self._all:
-            self._all.pop().close()
+        self.fds.clear()
+        while self.all:
+            self.all.pop().close()
 
 
-def _listener(spec: SocketSpec, passed: socket.socket | None) -> Listener:
-    what = f"cannot listen on {spec.listen} (sockets.{spec.name})"
-    try:
+def listening(spec: SocketSpec, passed: socket.socket | None = None) -> Listener:
+    """Return a listener; CannotListen or LookupError says which it is, and what is wrong."""
+    with _named(f"cannot listen on {spec.listen} (sockets.{spec.name})", spec):
         return Listener(spec, passed)
+
+
+@contextmanager
+def _named(what: str, spec: SocketSpec) -> Iterator[None]:
+    """Say in errors what cannot be done with which socket."""
+    try:
+        yield
     except LookupError as error:
         raise LookupError(f"{what}: {error.args[0]}") from error
     except OSError as error:
         raise CannotListen(error.errno, f"{what}: {_why(error, spec)}") from error
 
 
+def _as_bound(spec: SocketSpec) -> SocketSpec:
+    """Return what of it is fixed with bind(2): the rest as if it were nobody's."""
+    return spec._replace(
+        name="", backlog=0, keepalive=False, nodelay=False, mode=0, user=None, group=None
+    )
+
+
 def _open(spec: SocketSpec) -> tuple[socket.socket, BoundPath | None]:
     options = _options(spec)
     if is_path(spec.listen):
-        uid = -1 if spec.user is None else uid_of(spec.user)
-        gid = -1 if spec.group is None else gid_of(spec.group)
+        uid, gid = _owner(spec)
         return open_path(spec.listen, options, mode=spec.mode, uid=uid, gid=gid)
     if is_unix(spec.listen):
         return open_abstract(spec.listen[1:], options), None
     host, port = _host_and_port(spec.listen)
     return open_inet(host, port, options), None
+
+
+def _owner(spec: SocketSpec) -> tuple[int, int]:
+    """Return whose a path is to be, -1 for what is not said."""
+    uid = -1 if spec.user is None else uid_of(spec.user)
+    return uid, -1 if spec.group is None else gid_of(spec.group)
 
 
 def try_port(spec: SocketSpec) -> None:
