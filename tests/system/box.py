@@ -246,7 +246,11 @@ class Box:
     ) -> subprocess.CompletedProcess[str]:
         """Run systemctl; of a user's systemd with *user*."""
         whose = ["--user"] if user else []
-        return self.run("systemctl", *whose, *arguments, check=check, user=user)
+        done = self.run("systemctl", *whose, *arguments, check=False, user=user)
+        if check and done.returncode:
+            said = self.journal("--lines=40", "--output=short-precise")
+            raise AssertionError(f"systemctl {arguments}: {done.stderr}{done.stdout}\n{said}")
+        return done
 
     def show(self, unit: str, *properties: str, user: User | None = None) -> dict[str, str]:
         """Return properties of a unit, as text."""
