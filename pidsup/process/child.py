@@ -74,6 +74,10 @@ class Child:
         else:
             on_exit()
 
+    def is_watched(self) -> bool:
+        """Tell whether its end would be heard."""
+        return self._on_exit is not None and self._sources.has(self.pidfd)
+
     def reap(self) -> None:
         """Reap it if it has ended, and say so; harmless at any time."""
         if self.exit is not None or self.pidfd < 0:
