@@ -113,7 +113,7 @@ def _troubles(supervisor: Supervisor) -> Iterator[str]:
         slot = first_in(state, watchers)
         if slot is not None:
             others = sum(watcher.counts[state] for watcher in watchers) - 1
-            yield f"{failure(slot)}, and {others} more" if others else failure(slot)
+            yield f"{failure(slot)} (and {others} more)" if others else failure(slot)
     for watcher in watchers:
         if watcher.waits_to_start():
             names = ", ".join(supervisor.held_up_by(watcher))

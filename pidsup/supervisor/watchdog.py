@@ -26,7 +26,7 @@ class Watchdog:
         self._supervisor = supervisor
         self._outbox = outbox
         self._every_s = interval_s / 2
-        self._vitals = Vitals(supervisor)
+        self._vitals = Vitals(supervisor, supervisor.kernel)
         self._timer: Handle | None = None
         self._under_way = False  # an event of ours
         self._trouble = ""

@@ -9,12 +9,13 @@ from pidsup.loop.timers import TimerHandle
 from pidsup.policy.lifecycle import State
 from pidsup.supervisor import table
 from pidsup.supervisor.supervisor import Supervisor
+from pidsup.supervisor.vitals import Vitals
 from pidsup.watcher.slot import Slot
 from pidsup.watcher.watcher import AT_REST, Watcher
 from tests.simulation import views
 from tests.simulation.census import Census
 from tests.simulation.clients import Clients
-from tests.simulation.kernel import FakeKernel
+from tests.simulation.kernel import FakeKernel, Still
 from tests.simulation.poller import MemoryDescription
 from tests.simulation.violation import Violation, demand
 
@@ -46,6 +47,7 @@ class Inspector:
         self._last_start: dict[str, float] = {}
         self._states: dict[Slot, State] = {}
         self.hurry = False  #: the second wish to shut down has come
+        self._vitals = Vitals(supervisor, Still(kernel))
         kernel.on_pwrite = self._written
 
     # --- during an event
@@ -98,6 +100,9 @@ class Inspector:
             if not self._kernel.write_faults:  # else it may lag behind, until the slot moves on
                 self._look_at_table()
         self._clients.check()
+        trouble = self._vitals.trouble()
+        if trouble:
+            raise Violation(f"systemd's watchdog would not be fed: {trouble}")
 
     def _look_at_fds(self, owned: set[int]) -> None:
         owned |= self._fixed_fds

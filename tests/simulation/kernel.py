@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable, Mapping
 from random import Random
 from typing import NamedTuple, TypeVar
 
-from pidsup.kernel import Born, Exit, Plan, SpawnError
+from pidsup.kernel import Born, Exit, Info, Plan, SpawnError
 from pidsup.linux.signalfd import SignalInfo
 from tests.simulation.machine import Machine
+from tests.simulation.notify_socket import FakeNotifySocket
 from tests.simulation.poller import (
     Description,
     FakePoller,
@@ -51,6 +52,21 @@ class Faults(NamedTuple):
     recycled: float = 0.0  #: a pid that was listed is a stranger's when it is opened
 
 
+class Still:
+    """What can be asked without time going by: for who looks from outside."""
+
+    def __init__(self, kernel: FakeKernel) -> None:
+        self._kernel = kernel
+
+    def now(self) -> float:
+        """Return CLOCK_MONOTONIC."""
+        return self._kernel.machine.now
+
+    def zombie(self) -> int | None:
+        """Name the first dead child."""
+        return self._kernel.dead_child()
+
+
 class FakeKernel:
     """System calls.  Owns all descriptors, as a kernel does."""
 
@@ -66,6 +82,7 @@ class FakeKernel:
         self.readiness = 0  #: events delivered
         self.write_faults = 0  #: writes that failed, so far
         self.pin_faults = 0  #: pidfds that could not be opened, so far
+        self.notify_sockets: dict[str, FakeNotifySocket] = {}  #: by address
         self.mains: dict[int, Process] = {}  #: all that was ever spawned, by inode
         self.on_spawn: Callable[[], None] = lambda: None
         self.on_signal: Callable[[int, Process, int], None] = lambda *_: None
@@ -270,6 +287,38 @@ class FakeKernel:
             raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
         return self.open(PidDescription(process))
 
+    def session_of(self, pid: int) -> int:
+        """Return the session of whatever has that number now."""
+        self.machine.tick()
+        process = self.machine.processes.get(pid)
+        if process is None:
+            raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH))
+        return process.session.pid
+
+    def parent_of(self, pid: int) -> int:
+        """Return the parent of whatever has that number now."""
+        self.machine.tick()
+        process = self.machine.processes.get(pid)
+        return 0 if process is None else process.parent.pid
+
+    def variable(self, pid: int, name: str) -> str | None:
+        """Return none: no simulated process has been started with one."""
+        self.machine.tick()
+        return None
+
+    def info(self, pidfd: int) -> Info | None:
+        """Return what is known of the process that the pidfd pins."""
+        self.machine.tick()
+        process = self.process(pidfd)
+        if process.status is Status.GONE:
+            return Info(0, 0, None, process.ended)
+        return Info(process.pid, process.parent.pid, None, None)
+
+    def notify_socket(self, address: str) -> FakeNotifySocket:
+        """Make a socket that processes can say things to."""
+        self.machine.tick()
+        return FakeNotifySocket(self, address)
+
     def adopted(self) -> list[int]:
         """List the supervisor's children."""
         self.machine.tick()
@@ -278,6 +327,10 @@ class FakeKernel:
     def zombie(self) -> int | None:
         """Name the first dead child, always the same until it is reaped."""
         self.machine.tick()
+        return self.dead_child()
+
+    def dead_child(self) -> int | None:
+        """Do the same in no time."""
         for child in self.machine.supervisor.children:
             if child.status is Status.ZOMBIE:
                 return child.pid
