@@ -10,15 +10,19 @@ from __future__ import annotations
 import errno
 import os
 import select
+import socket
 import time
 from collections.abc import Iterable, Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pidsup.linux import pidfd as _pidfd
 from pidsup.linux import proc, signalfd
 from pidsup.linux.pidfd import Exit
 from pidsup.linux.signalfd import SignalInfo
 from pidsup.linux.spawn import Born, Plan, SpawnError
+
+if TYPE_CHECKING:
+    from pidsup.linux.sockets import Connection
 
 __all__ = ["LINUX", "Born", "Exit", "Kernel", "LinuxKernel", "Plan", "Poller", "SpawnError"]
 
@@ -115,6 +119,24 @@ class Kernel(Protocol):
     def sleeps_in(self, pid: int) -> str:
         """Say in which state and where a process sleeps: "D in nfs_wait", for people."""
 
+    def has_stopped(self, pid: int) -> bool:
+        """Tell whether no thread of a process runs or will, after SIGSTOP; or it is gone."""
+
+    def run_time_ns(self, pid: int) -> int:
+        """Return how long the threads of a process have been on a processor."""
+
+    def is_readable(self, fd: int) -> bool:
+        """Tell whether a connection or a datagram waits in a socket."""
+
+    def in_use(self, fd: int) -> bool | None:
+        """Tell whether a connection accepted from a listener is open; OSError: nobody tells.
+
+        None for a socket of datagrams.
+        """
+
+    def accept(self, fd: int) -> Connection:
+        """Take the next connection, OSError when there is none; the caller owns its descriptor."""
+
     def signals(self, signals: Iterable[int]) -> int:
         """Return a descriptor that is readable when one is pending; the caller owns it."""
 
@@ -150,6 +172,8 @@ class LinuxKernel:
     group_of = staticmethod(os.getpgid)
     group_lives = staticmethod(proc.group_lives)
     children = staticmethod(proc.children)
+    has_stopped = staticmethod(proc.has_stopped)
+    run_time_ns = staticmethod(proc.run_time_ns)
     pidfd_open = staticmethod(_pidfd.pidfd_open)
     signals = staticmethod(signalfd.create)
     read_signals = staticmethod(signalfd.read)
@@ -209,6 +233,28 @@ class LinuxKernel:
         """Read it from /proc."""
         state, where = proc.state(pid), proc.wchan(pid)
         return f"{state} in {where}" if where else state
+
+    def is_readable(self, fd: int) -> bool:
+        """Ask poll(2)."""
+        poll = select.poll()
+        poll.register(fd, select.POLLIN)
+        return bool(poll.poll(0))
+
+    def in_use(self, fd: int) -> bool | None:
+        """Ask sock_diag(7)."""
+        from pidsup.linux import sockdiag
+
+        borrowed = socket.socket(fileno=fd)
+        try:
+            return sockdiag.in_use(borrowed)
+        finally:
+            borrowed.detach()
+
+    def accept(self, fd: int) -> Connection:
+        """Accept it."""
+        from pidsup.linux import sockets
+
+        return sockets.accept(fd)
 
     def store(self) -> int:
         """Make a memory file."""

@@ -45,6 +45,36 @@ def group_lives(group: int) -> bool:
     return False
 
 
+def has_stopped(pid: int) -> bool:
+    """Tell whether no thread of a process runs or will: SIGSTOP has reached all, or it is gone.
+
+    OSError when we cannot look.
+    """
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except FileNotFoundError:
+        return True
+    return all(_thread_has_stopped(f"/proc/{pid}/task/{thread}/stat") for thread in threads)
+
+
+def _thread_has_stopped(path: str) -> bool:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read().rpartition(") ")[2][:1] in "TtZX"
+    except (FileNotFoundError, ProcessLookupError):
+        return True
+
+
+def run_time_ns(pid: int) -> int:
+    """Return how long the threads of a process have been on a processor, 0 when it is gone."""
+    try:
+        threads = os.listdir(f"/proc/{pid}/task")
+    except OSError:
+        return 0
+    looks = (_read(f"/proc/{pid}/task/{thread}/schedstat").split() for thread in threads)
+    return sum(int(look[0]) for look in looks if look)
+
+
 def wchan(pid: int) -> str:
     """Return the kernel function that the process sleeps in, "" when not known."""
     name = _read(f"/proc/{pid}/wchan")

@@ -77,14 +77,15 @@ def _unix_connections(inode: int) -> Queue:
 # --- connections
 
 
-def in_use(listener: socket.socket) -> bool:
+def in_use(listener: socket.socket) -> bool | None:
     """Tell whether a connection that was accepted from it is open in any process.
 
-    Those that still wait have no inode.  Another listener with the same address and port
-    (SO_REUSEPORT) cannot be told from it.  OSError where the kernel refuses to tell.
+    None for a socket of datagrams.  Those that still wait have no inode.  Another listener
+    with the same address and port (SO_REUSEPORT) cannot be told from it.  OSError where the
+    kernel refuses to tell.
     """
     if listener.type == socket.SOCK_DGRAM:
-        return False
+        return None
     if listener.family == socket.AF_UNIX:
         name = listener.getsockname()
         return any(_unix_inodes(os.fsencode(name) + b"\0" if isinstance(name, str) else name))

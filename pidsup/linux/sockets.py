@@ -192,7 +192,7 @@ class Connection(NamedTuple):
 
 
 def accept(listener: int) -> Connection:
-    """Take the next connection, blocking as programs expect it; OSError as of accept(2)."""
+    """Take the next connection, blocking as programs expect it; OSError when there is none."""
     borrowed = socket.socket(fileno=listener)
     try:
         connection, address = borrowed.accept()

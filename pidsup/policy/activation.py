@@ -38,7 +38,7 @@ class Event(Enum):
     RESTED = "rested"
     IDLE = "idle"  #: for idle_timeout
     QUIET = "quiet"  #: all of it is suspended, and has nothing in hand
-    BUSY = "busy"  #: it has, or cannot be suspended, or is wanted by a command
+    BUSY = "busy"  #: it has, or cannot be suspended
     DOWN = "down"  #: no worker is left
 
 
@@ -46,8 +46,8 @@ class Action(Enum):
     """What the shell is to do."""
 
     START = "start"  #: reconcile the slots: they are wanted now
+    LISTEN = "listen"  #: have the slots be as good as new, and the sockets watched
     REST = "rest"  #: set the timer
-    WATCH = "watch"  #: look regularly whether it is idle
     SUSPEND = "suspend"  #: SIGSTOP to all, and look until they have stopped
     RESUME = "resume"
     STOP = "stop"  #: reconcile the slots: they are not wanted any more
@@ -70,40 +70,40 @@ def _row(
 
 
 TABLE: dict[Standing, Row] = {
-    _S.OFF: _row(_S.OFF, (_E.OFF, _E.DOWN, _E.BUSY), ON=(_S.LISTENING,)),
+    _S.OFF: _row(_S.OFF, (_E.OFF, _E.DOWN), ON=(_S.LISTENING, _A.LISTEN)),
     _S.LISTENING: _row(
         _S.LISTENING,
-        (_E.ON, _E.DOWN, _E.BUSY),
+        (_E.ON, _E.DOWN),
         OFF=(_S.OFF,),
-        TRAFFIC=(_S.ACTIVE, _A.START, _A.WATCH),
+        TRAFFIC=(_S.ACTIVE, _A.START),
         TOO_OFTEN=(_S.RESTING, _A.REST),
     ),
     _S.RESTING: _row(
         _S.RESTING,
-        (_E.ON, _E.DOWN, _E.BUSY),
+        (_E.ON, _E.DOWN),
         OFF=(_S.OFF, _A.DROP_TIMER),
         RESTED=(_S.LISTENING,),
     ),
     _S.ACTIVE: _row(
         _S.ACTIVE,
-        (_E.ON, _E.BUSY),
+        (_E.ON,),
         OFF=(_S.OFF, _A.DROP_TIMER),
         IDLE=(_S.QUIESCING, _A.SUSPEND),
-        DOWN=(_S.LISTENING, _A.DROP_TIMER),
+        DOWN=(_S.LISTENING, _A.DROP_TIMER, _A.LISTEN),
     ),
     _S.QUIESCING: _row(
         _S.QUIESCING,
         (_E.ON,),
         OFF=(_S.OFF, _A.DROP_TIMER, _A.RESUME),
         QUIET=(_S.STOPPING, _A.STOP),
-        BUSY=(_S.ACTIVE, _A.DROP_TIMER, _A.RESUME, _A.WATCH),
-        DOWN=(_S.LISTENING, _A.DROP_TIMER),
+        BUSY=(_S.ACTIVE, _A.DROP_TIMER, _A.RESUME),
+        DOWN=(_S.LISTENING, _A.DROP_TIMER, _A.LISTEN),
     ),
     _S.STOPPING: _row(
         _S.STOPPING,
-        (_E.ON, _E.BUSY),
+        (_E.ON,),
         OFF=(_S.OFF, _A.DROP_TIMER, _A.RESUME),
-        DOWN=(_S.LISTENING, _A.DROP_TIMER),
+        DOWN=(_S.LISTENING, _A.DROP_TIMER, _A.LISTEN),
     ),
 }
 

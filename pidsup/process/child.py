@@ -199,6 +199,24 @@ class Child:
                 else:
                     self._kernel.close(fd)
 
+    def processes(self) -> set[int]:
+        """Return the pids of the tree as far as it is known: a hint, as `Kernel.children` is."""
+        self.pin_descendants()
+        found = {self.pid, *self._pinned}
+        todo = [pid for pid in self._kernel.adopted() if self._is_of_group(pid)]
+        while todo:  # orphans of the group, and whom they have
+            pid = todo.pop()
+            if pid not in found:
+                found.add(pid)
+                todo += self._kernel.children(pid)
+        return found
+
+    def _is_of_group(self, pid: int) -> bool:
+        try:
+            return self._kernel.group_of(pid) == self.pid
+        except ProcessLookupError:
+            return False
+
     def _children_of(self, pid: int) -> list[int]:
         """List the children of a process of the tree, [] once its number is free."""
         found = self._kernel.children(pid)

@@ -83,7 +83,10 @@ class Task:
         elif slot.state in (State.BACKOFF, State.FAILED):
             self.end(TaskState.FAILED, slot.reason)
         elif slot.state is State.STOPPED and self.watcher and not self.watcher.wants(slot):
-            self.end(TaskState.FAILED, slot.reason or "the watcher was stopped")
+            if not self.watcher.is_on_demand(slot):
+                self.end(TaskState.FAILED, slot.reason or "the watcher was stopped")
+            elif self.watcher.is_listening():
+                self.end(TaskState.DONE, "listening")
 
 
 class Summary(NamedTuple):

@@ -113,6 +113,23 @@ class Events:
         raw = Raw(self._wall(), "watcher", name, state, why, running=running, workers=workers)
         self._publish(raw)
 
+    def demand(self, watcher: Watcher) -> None:
+        """Publish that a watcher on demand listens from now on, or that something came."""
+        state = "listening" if watcher.is_listening() else "running"
+        if watcher.running and watcher.demand is not None:
+            why = watcher.demand.why()
+            self._publish(
+                Raw(
+                    self._wall(),
+                    "watcher",
+                    watcher.spec.name,
+                    state,
+                    why,
+                    running=True,
+                    workers=watcher.workers,
+                )
+            )
+
     def change(self, change: Summary) -> None:
         """Publish that a change begins, or has ended."""
         weight = _PLAIN_BYTES * 2 + _TASK_BYTES * len(change.tasks) + len(change.watchers) * 64

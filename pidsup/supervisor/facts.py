@@ -76,6 +76,8 @@ def watcher_state(watcher: Watcher) -> str:
     Slots that are not wanted count only where none is.
     """
     slots = watcher.slots.values()
+    if watcher.is_listening() and not watcher.counts[State.FAILED]:
+        return "listening"
     present = {slot.state for slot in slots if watcher.wants(slot)} or {s.state for s in slots}
     if len(present) == 1:
         return str(present.pop().value)

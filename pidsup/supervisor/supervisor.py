@@ -256,6 +256,14 @@ class Supervisor:
             self.log.error("giving up", watcher=watcher.spec.name, why=slot.reason)
             self.shutdown(self.myself(), code=watcher.spec.give_up_exit_code)
 
+    def demand_changed(self, watcher: Watcher) -> None:
+        """Tell of it; who waited for the watcher to be started has his answer once it listens."""
+        self.events.demand(watcher)
+        for slot in list(watcher.slots.values()):
+            self.changes.review(slot)
+        if self._ordered or self.shutting_down:
+            self._look_later()
+
     def await_empty_tree(self, slot: Slot) -> None:
         """Have it look again after the next orphans."""
         self._cleaning[slot] = None

@@ -78,8 +78,8 @@ def ingredients(
         "command": [fill(word, values) for word in spec.command],
         "environment": environment,
         "fds": _descriptors(spec, around),
-        # What a start adds to LISTEN_FDS: descriptors that are kept, a connection.
-        "listen_pid": listen_fds or spec.fd_store_max > 0 or spec.accept,
+        # A start adds those that are kept.
+        "listen_pid": listen_fds or spec.fd_store_max > 0,
         "foreground": spec.foreground,
         "cwd": None if directory is None else fill(directory, values),
         "umask": attributes.umask,

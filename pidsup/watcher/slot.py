@@ -6,7 +6,7 @@ events, performs the actions, and decides nothing that policy can decide.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from errno import EINVAL
 from signal import SIGCONT, SIGKILL
 from typing import Protocol
@@ -24,6 +24,8 @@ from pidsup.process.child import Child, Whom
 from pidsup.process.exit import ExitReport, ending, report, signal_name
 from pidsup.process.spawner import Request, Spawner, Start
 
+#: Of one start, beside the plan: {the child's descriptor: ours}, variables.
+Extras = tuple[Mapping[int, int], Mapping[str, str]]
 LAST_LINES = 5  #: of a worker that failed, kept in its report
 
 
@@ -42,6 +44,9 @@ class Owner(Protocol):
 
     def open_output(self, slot: Slot) -> SlotOutput:
         """Return what takes the output of the slot's workers; the slot owns it."""
+
+    def extras(self, slot: Slot) -> Extras:
+        """Return what a start has beside the plan: the connection that it is for."""
 
     def wants(self, slot: Slot) -> bool:
         """Tell whether the slot is to have a worker."""
@@ -201,6 +206,10 @@ class Slot:
         self._verdict = None
         self.handle(Event.RESET)
 
+    def because(self, why: str) -> None:
+        """Say why it is where it is, if that is not its own affair."""
+        self._why = why
+
     def outdated(self) -> bool:
         """Tell whether its worker is one that a restart was to replace."""
         return self.child is not None and self.child.started_at < self.not_before
@@ -266,6 +275,7 @@ class Slot:
     def prepare(self) -> Start:
         """Return the plan to start from, and the pipes of this slot."""
         plan = self._owner.plan(self)
+        fds, variables = self._owner.extras(self)
         self.generation = self._owner.generation
         if self.output is not None and self.output_is_old:  # of its worker nothing is left
             self.output.close()
@@ -274,7 +284,8 @@ class Slot:
             self.output = self._owner.open_output(self)
             self.output_is_old = False
         try:
-            return Start(plan, self.output.fds(plan.uid), self.output.variables)
+            fds = {**self.output.fds(plan.uid), **fds}
+            return Start(plan, fds, {**self.output.variables, **variables})
         except SpawnError:
             raise
         except OSError as error:

@@ -20,7 +20,7 @@ from pidsup.output.outputs import Outputs, SlotOutput
 from pidsup.policy.lifecycle import Event, State
 from pidsup.process.spawner import Spawner
 from pidsup.watcher.plan import Surroundings, ingredients, is_per_slot, make_plan
-from pidsup.watcher.slot import Slot
+from pidsup.watcher.slot import Extras, Slot
 
 #: Down for good: nothing but a command changes it.
 AT_REST = frozenset({State.STOPPED, State.FAILED, State.COMPLETED})
@@ -81,6 +81,9 @@ class Demand(Protocol):
 
     def why(self) -> str:
         """Say why it stands as it does, for people."""
+
+    def extras(self, slot: Slot) -> Extras:
+        """Return what a start has beside the plan."""
 
     def entered(self, slot: Slot) -> None:
         """Hear that a slot has just changed its state."""
@@ -263,6 +266,10 @@ class Watcher:
             return slot.running
         return self.running and (self.demand is None or self.demand.wants(slot))
 
+    def is_on_demand(self, slot: Slot) -> bool:
+        """Tell whether it is for connections to start the slot, and not for commands."""
+        return self.running and self.demand is not None and slot.running is None
+
     def is_listening(self) -> bool:
         """Tell whether it is on demand, to run, and waits for the next connection."""
         return self.demand is not None and self.demand.is_listening()
@@ -416,9 +423,9 @@ class Watcher:
         names = self.spec.sockets if stdin is None else (*self.spec.sockets, stdin)
         return {name: self._around.listeners[name] for name in names}
 
-    def connection(self, slot: Slot) -> Extras | None:
-        """Return the connection of a slot, where each has its own."""
-        return self.demand.extras(slot) if isinstance(self.demand, Accepting) else None
+    def extras(self, slot: Slot) -> Extras:
+        """Return what a start has beside the plan: the connection that it is for."""
+        return ({}, {}) if self.demand is None else self.demand.extras(slot)
 
     def demand_changed(self) -> None:
         """Pass it on."""
@@ -462,6 +469,8 @@ class Watcher:
 def make_demand(watcher: Watcher) -> Demand | None:
     """Return what decides for a watcher on demand, None for any other."""
     if watcher.spec.accept:
+        from pidsup.watcher.accepting import Accepting
+
         return Accepting(watcher)
     if watcher.spec.on_demand:
         from pidsup.watcher.activation import OnDemand

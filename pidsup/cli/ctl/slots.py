@@ -127,6 +127,8 @@ class Slots:
     def of(self, watcher: Message, *, everyone: bool) -> list[str]:
         """Return the lines of a watcher's slots; without *everyone* those that are well share."""
         slots = watcher["slots"]
+        if watcher["state"] == "listening" and not everyone:  # those without a worker are as ever
+            slots = [slot for slot in slots if slot["pid"] is not None or not _is_well(slot)]
         if everyone or len(slots) <= _LARGE:
             return [text for slot in slots for text in self.line(slot)]
         lines: list[str] = []

@@ -105,6 +105,8 @@ def lines(
 def _is_alone(watcher: Message) -> bool:
     """Tell whether a watcher has one slot and wants no more: they share a line."""
     slots = watcher["slots"]
+    if watcher["state"] == "listening":
+        return False
     return len(slots) == 1 and watcher["workers"] == 1 and slots[0]["name"].endswith(":0")
 
 

@@ -21,7 +21,7 @@ STATES = {
     "ready": "green", "completed": "", "stopped": "dim", "failed": "red", "degraded": "red",
     "backoff": "yellow", "starting": "yellow", "stopping": "yellow", "killing": "yellow",
     "cleaning": "yellow", "waiting": "yellow", "doing": "yellow", "done": "green",
-    "superseded": "magenta",
+    "superseded": "magenta", "listening": "green",
 }  # fmt: skip
 
 
