@@ -17,14 +17,26 @@ from typing import TYPE_CHECKING, Protocol
 
 from pidsup.linux import pidfd as _pidfd
 from pidsup.linux import proc, signalfd
-from pidsup.linux.pidfd import Exit
+from pidsup.linux.pidfd import Exit, Info
 from pidsup.linux.signalfd import SignalInfo
 from pidsup.linux.spawn import Born, Plan, SpawnError
 
 if TYPE_CHECKING:
     from pidsup.linux.sockets import Connection
+    from pidsup.systemd.notify_server import Received
 
-__all__ = ["LINUX", "Born", "Exit", "Kernel", "LinuxKernel", "Plan", "Poller", "SpawnError"]
+__all__ = [
+    "LINUX",
+    "Born",
+    "Exit",
+    "Info",
+    "Kernel",
+    "LinuxKernel",
+    "NotifySocket",
+    "Plan",
+    "Poller",
+    "SpawnError",
+]
 
 IN = select.EPOLLIN
 OUT = select.EPOLLOUT
@@ -50,6 +62,19 @@ class Poller(Protocol):
 
     def close(self) -> None:
         """Close it."""
+
+
+class NotifySocket(Protocol):
+    """Where messages of sd_notify(3) come in, as systemd.notify_server has it."""
+
+    def fileno(self) -> int:
+        """Return its descriptor, for a loop."""
+
+    def receive(self) -> Received | None:
+        """Return the next datagram, whose descriptors the caller owns; None when there is none."""
+
+    def close(self) -> None:
+        """Give it up; it is in no poller any more."""
 
 
 class Kernel(Protocol):
@@ -100,6 +125,21 @@ class Kernel(Protocol):
 
     def group_lives(self, group: int) -> bool:
         """Tell whether a group has a member that is no zombie; slow, it walks all processes."""
+
+    def session_of(self, pid: int) -> int:
+        """Return the session of a pinned process; ProcessLookupError when it is gone."""
+
+    def parent_of(self, pid: int) -> int:
+        """Return the parent of a process, 0 when it is gone: a hint, as `children` is."""
+
+    def variable(self, pid: int, name: str) -> str | None:
+        """Return a variable that a process was started with; None also if it is not to be read."""
+
+    def info(self, pidfd: int) -> Info | None:
+        """Return what is known of a process, living or not; None where the kernel tells nothing."""
+
+    def notify_socket(self, address: str) -> NotifySocket:
+        """Return a new socket for sd_notify(3); the caller owns it."""
 
     def children(self, pid: int) -> list[int]:
         """Return the direct children of a process: a hint, to be pinned and checked."""
@@ -171,6 +211,9 @@ class LinuxKernel:
     signal = staticmethod(_pidfd.send_signal)
     group_of = staticmethod(os.getpgid)
     group_lives = staticmethod(proc.group_lives)
+    session_of = staticmethod(os.getsid)
+    parent_of = staticmethod(proc.parent)
+    variable = staticmethod(proc.variable)
     children = staticmethod(proc.children)
     has_stopped = staticmethod(proc.has_stopped)
     run_time_ns = staticmethod(proc.run_time_ns)
@@ -200,6 +243,19 @@ class LinuxKernel:
             _pidfd.send_group_signal(pidfd, signo)
         else:
             os.killpg(pid, signo)
+
+    def info(self, pidfd: int) -> Info | None:
+        """Ask by PIDFD_GET_INFO."""
+        try:
+            return _pidfd.get_info(pidfd)
+        except OSError:
+            return None
+
+    def notify_socket(self, address: str) -> NotifySocket:
+        """Make one; the module is loaded for those who need it."""
+        from pidsup.systemd import notify_server
+
+        return notify_server.NotifySocket(address)
 
     def is_zombie(self, pid: int) -> bool:
         """Look, without reaping."""

@@ -26,6 +26,24 @@ def state(pid: int) -> str:
     return _read(f"/proc/{pid}/stat").rpartition(") ")[2][:1]
 
 
+def parent(pid: int) -> int:
+    """Return the parent's pid, 0 when there is none to be seen: it is gone, say."""
+    fields = _read(f"/proc/{pid}/stat").rpartition(") ")[2].split(maxsplit=2)
+    return int(fields[1]) if len(fields) > 1 else 0
+
+
+def variable(pid: int, name: str) -> str | None:
+    """Return a variable of the environment that a process, or whoever forked it, was given.
+
+    None also where it cannot be read.
+    """
+    start = f"{name}="
+    for entry in _read(f"/proc/{pid}/environ").split("\0"):
+        if entry.startswith(start):
+            return entry.removeprefix(start)
+    return None
+
+
 def group_lives(group: int) -> bool:
     """Tell whether a process group has a member that is no zombie.
 

@@ -2,6 +2,8 @@
 
 The tree is its process group (it leads a session of its own) plus those
 descendants that left the group, found through /proc and each pinned by a pidfd.
+One of them may become the main process, MAINPID= of sd_notify(3), in place of the
+first, which was a shell, say, or the parent of a daemon.
 """
 
 from __future__ import annotations
@@ -14,6 +16,8 @@ from signal import SIGKILL
 
 from pidsup.kernel import IN, Born, Exit, Kernel
 from pidsup.loop.sources import Sources
+
+_MOST_ANCESTORS = 64  # looked at for one process
 
 
 class Whom(Enum):
@@ -28,18 +32,22 @@ class Child:
     """One process from its birth to the end of its tree.
 
     Owns its pidfd and those that pin its descendants; `close` gives them up.  It
-    is the only one to reap the process.
+    is the only one to reap the process, and the main one if that comes to us.
     """
 
     __slots__ = (
+        "_before_reap",
         "_kernel",
         "_known",
+        "_main_fd",
         "_on_exit",
         "_pinned",
+        "_reaped",
         "_sources",
         "ended_at",
         "exit",
         "inode",
+        "main_pid",
         "pid",
         "pidfd",
         "started_at",
@@ -58,17 +66,27 @@ class Child:
         self.pid, self.pidfd, self.inode = born
         self.started_at = started_at
         self.ended_at: float | None = None
-        self.exit: Exit | None = None
+        self.exit: Exit | None = None  #: of the main process
+        self.main_pid = self.pid
         self._kernel = kernel
         self._sources = sources
         self._known = known
         known[self.pid] = self
         self._on_exit: Callable[[], object] | None = None
+        self._before_reap: Callable[[], object] | None = None
+        self._reaped = False  # the first process, which is the main one unless another is
+        self._main_fd = -1  # of the other, until it has ended; one of the pinned
         self._pinned: dict[int, int] = {}  # pid -> pidfd
 
-    def watch(self, on_exit: Callable[[], object]) -> None:
-        """Call *on_exit* once when it has been reaped, also if that was before."""
-        self._on_exit = on_exit
+    def watch(
+        self, on_exit: Callable[[], object], before_reap: Callable[[], object] | None = None
+    ) -> None:
+        """Call *on_exit* once when it has been reaped, also if that was before.
+
+        And *before_reap* whenever it may be about to be: as long as it is not, its number,
+        session and ancestry are its own, and what it has said can be told from a stranger's.
+        """
+        self._on_exit, self._before_reap = on_exit, before_reap
         if self.exit is None:
             self._sources.add(self.pidfd, IN, self.reap)
         else:
@@ -76,14 +94,25 @@ class Child:
 
     def is_watched(self) -> bool:
         """Tell whether its end would be heard."""
-        return self._on_exit is not None and self._sources.has(self.pidfd)
+        return self._on_exit is not None and self._sources.has(
+            self.pidfd if self._main_fd < 0 else self._main_fd
+        )
 
     def reap(self) -> None:
-        """Reap it if it has ended, and say so; harmless at any time."""
-        if self.exit is not None or self.pidfd < 0:
+        """Reap what has ended, and say so; harmless at any time."""
+        if self.pidfd < 0:
             return
+        if self.exit is None and self._before_reap is not None:
+            self._before_reap()
+        if not self._reaped:
+            self._reap_first()
+        if self._main_fd >= 0:
+            self._reap_main()
+
+    def _reap_first(self) -> None:
         kernel = self._kernel
-        if not kernel.groups_outlive_leaders and kernel.is_zombie(self.pid):
+        is_main = self._main_fd < 0
+        if is_main and not kernel.groups_outlive_leaders and kernel.is_zombie(self.pid):
             with suppress(PermissionError):
                 self._signal_group(SIGKILL)
         try:
@@ -94,10 +123,103 @@ class Child:
             return
         self._sources.remove(self.pidfd)
         del self._known[self.pid]
+        self._reaped = True
+        if is_main and self.exit is None:
+            self._end(ended)
+
+    def _end(self, ended: Exit) -> None:
         self.exit = ended
-        self.ended_at = kernel.now()
+        self.ended_at = self._kernel.now()
         if self._on_exit is not None:
             self._on_exit()
+
+    # --- another main process
+
+    def follow(self, pid: int, pidfd: int) -> None:
+        """Take another process of the tree for the main one; owns its *pidfd* from now on.
+
+        It is one that `has` knows, and was pinned before that was asked.
+        """
+        self._unfollow()
+        self.main_pid = pid
+        if pid == self.pid:
+            self._kernel.close(pidfd)
+            return
+        self.pin_descendants()  # of the first, which may end at any time now
+        pinned = self._pinned.get(pid)
+        if pinned is not None:
+            self._kernel.close(pinned)
+        self._pinned[pid] = self._main_fd = pidfd
+        self._known[pid] = self
+        self._sources.add(pidfd, IN, self._main_died)
+
+    def _unfollow(self) -> None:
+        """Take the other for just one of the tree again."""
+        if self._main_fd >= 0:
+            fd, self._main_fd = self._main_fd, -1
+            self._sources.remove(fd)
+            del self._known[self.main_pid]
+
+    def _main_died(self) -> None:
+        """Reap the main process, or have its parent leave it to us.
+
+        Should that reap it now, EPOLLHUP says so, and the kernel how it ended.
+        """
+        self.reap()
+        if self._main_fd < 0:
+            return
+        if not self._kernel.groups_outlive_leaders:  # EPOLLHUP came with Linux 6.9, too
+            self._main_ended(Exit(None, None))
+            return
+        self._sources.remove(self._main_fd)
+        self._sources.add(self._main_fd, 0, self.reap)
+        with suppress(PermissionError):
+            self.kill_tree()
+
+    def _reap_main(self) -> None:
+        fd = self._main_fd
+        try:
+            ended = self._kernel.wait(fd)
+        except ChildProcessError:  # it is not our child, and may live
+            if self._signal_one(fd, 0):
+                return
+            info = self._kernel.info(fd)
+            ended = (info and info.exit) or Exit(None, None)
+        if ended is not None:
+            self._main_ended(ended)
+
+    def _main_ended(self, ended: Exit) -> None:
+        self._unfollow()
+        self._end(ended)
+
+    def has(self, pid: int) -> bool:
+        """Tell whether a process, pinned by whoever asks, is one of the tree.
+
+        One that has left its session and lost its parents is not known any more.
+        """
+        self._unpin_gone()  # their numbers may be those of others by now
+        if not self._reaped and self._session_of(pid) == self.pid:
+            return True
+        roots = {*self._pinned} if self._reaped else {self.pid, *self._pinned}
+        line = self._line_to(roots, pid)
+        # Twice: a parent may have gone meanwhile, and its number be another's.
+        return line is not None and line == self._line_to(roots, pid)
+
+    def _session_of(self, pid: int) -> int:
+        try:
+            return self._kernel.session_of(pid)
+        except ProcessLookupError:
+            return -1
+
+    def _line_to(self, roots: set[int], pid: int) -> list[int] | None:
+        """Return a process and its ancestors up to one of *roots*, None if it has none there."""
+        line = [pid]
+        while line[-1] not in roots:
+            parent = self._kernel.parent_of(line[-1])
+            if parent <= 1 or len(line) == _MOST_ANCESTORS:
+                return None
+            line.append(parent)
+        return line
 
     # --- signals
 
@@ -108,10 +230,10 @@ class Child:
         when there are no others, as kill(2) has it for a group.
         """
         if whom is Whom.MAIN:
-            return self._signal_one(self.pidfd, signo)
+            return self._signal_one(self.pidfd if self._main_fd < 0 else self._main_fd, signo)
         self.pin_descendants()
         if whom is Whom.CHILDREN:
-            direct = self._children_of(self.pid)
+            direct = self._children_of(self.main_pid)
             chosen = [fd for pid, fd in self._pinned.items() if pid in direct]
             return _any_sent([partial(self._signal_one, fd, signo) for fd in chosen])
         return _any_sent([partial(self._signal_group, signo), *self._to_outsiders(signo)])
@@ -149,7 +271,7 @@ class Child:
         return True
 
     def _signal_group(self, signo: int) -> bool:
-        by_number = self.exit is not None and not self._kernel.groups_outlive_leaders
+        by_number = self._reaped and not self._kernel.groups_outlive_leaders
         # The number may be another group's by now; it is if there is a process of that
         # number, for the group kept it from being given out again.
         if by_number and (signo or self._number_is_taken()):
@@ -221,7 +343,7 @@ class Child:
         """List the children of a process of the tree, [] once its number is free."""
         found = self._kernel.children(pid)
         # Asked afterwards: while it lives, the number was its own.
-        lives = self.exit is None if pid == self.pid else self._signal_one(self._pinned[pid], 0)
+        lives = not self._reaped if pid == self.pid else self._signal_one(self._pinned[pid], 0)
         return found if lives else []
 
     def kill_tree(self) -> None:
@@ -229,14 +351,16 @@ class Child:
         self.signal(SIGKILL, Whom.ALL)
 
     def tree_is_empty(self, *, thorough: bool = False) -> bool:
-        """Tell whether nothing of it is left; the process itself has been reaped.
+        """Tell whether nothing of it is left; the main process has been reaped.
 
         A zombie still counts, unless *thorough*: then all processes are walked for one
         that lives.  For a zombie in our group may have a parent that has left us unseen,
         and who never reaps it.
         """
         self._unpin_gone(thorough=thorough)
-        return not self._pinned and not self._is_left(self.pid, thorough, self._signal_group(0))
+        if self._pinned or not self._reaped:
+            return False
+        return not self._is_left(self.pid, thorough, self._signal_group(0))
 
     def _is_left(self, group: int, thorough: bool, there: bool) -> bool:
         """Tell whether of a group that is *there* somebody lives, too, if *thorough*."""
@@ -249,6 +373,8 @@ class Child:
 
     def _unpin_gone(self, *, thorough: bool = False) -> None:
         for pid, pidfd in list(self._pinned.items()):
+            if pidfd == self._main_fd:  # its end is still to be told
+                continue
             gone = not self._signal_one(pidfd, 0)
             if gone and not self._is_left(pid, thorough, self._leads_any(pidfd, pid)):
                 del self._pinned[pid]
@@ -260,10 +386,11 @@ class Child:
 
     def sleeps_in(self) -> str:
         """Say where it hangs, for people; "" once it is reaped, and its number another's."""
-        return self._kernel.sleeps_in(self.pid) if self.exit is None else ""
+        return self._kernel.sleeps_in(self.main_pid) if self.exit is None else ""
 
     def close(self) -> None:
         """Give up the descriptors, and whoever lives on with them; twice is once."""
+        self._unfollow()
         if self.pidfd >= 0:
             fd, self.pidfd = self.pidfd, -1
             self._sources.remove(fd)

@@ -127,3 +127,22 @@ def test_the_place_where_a_process_sleeps_is_a_function_of_the_kernel(worker: Wo
     process.kill()
     process.wait()
     assert proc.wchan(process.pid) == ""
+
+
+def test_the_parent_of_a_process_is_known(worker: Worker) -> None:
+    """Whatever the process is called; of one that is gone there is none."""
+    process = worker(["cat"], stdin=PIPE)
+    assert proc.parent(process.pid) == os.getpid()
+    process.kill()
+    process.wait()
+    assert proc.parent(process.pid) == 0
+
+
+def test_a_variable_is_read_from_another_process(worker: Worker) -> None:
+    """As it was given to it; none of who is gone."""
+    process = worker(["cat"], stdin=PIPE, env={"PATH": "/bin:/usr/bin", "A": "x=y", "B": ""})
+    wait_until(lambda: proc.variable(process.pid, "A") == "x=y", "the exec is over")
+    assert [proc.variable(process.pid, name) for name in ("B", "C")] == ["", None]
+    process.kill()
+    process.wait()
+    assert proc.variable(process.pid, "A") is None

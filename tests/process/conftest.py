@@ -103,6 +103,7 @@ class World:
 
         def is_empty() -> bool:
             self.reap_orphans()
+            child.reap()  # the first process, where another was the main one
             return child.tree_is_empty()
 
         wait_until(is_empty, "an empty tree")
