@@ -121,6 +121,7 @@ class Box:
         self.is_newer = root != Path("/")
         self._log = tempfile.TemporaryFile()  # noqa: SIM115  as long as the box
         self._scratch = tempfile.mkdtemp(prefix="pidsup-box-")
+        self.trees = _needed_trees(with_python=not self.is_newer)  #: of ours, at their own paths
         self._groups = [f"{tree}/{self.name}" for tree in _cgroup_trees()]
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as messages:
             messages.bind(f"\0{self.name}")
@@ -136,8 +137,7 @@ class Box:
         nspawn = ["systemd-nspawn", "-D", f"{self._scratch}/root", "--boot", "--quiet"]
         nspawn += ["--register=no", "--keep-unit", "--console=pipe", "--notify-ready=yes"]
         nspawn += [f"--machine={self.name}", "--private-network", "--resolv-conf=off"]
-        arguments = [self._scratch, str(root), " ".join(self._groups)]
-        arguments.append(" ".join(_needed_trees(with_python=not self.is_newer)))
+        arguments = [self._scratch, str(root), " ".join(self._groups), " ".join(self.trees)]
         # Its end comes with ours, and with its own that of all inside.
         dependent = ["setpriv", "--pdeathsig=KILL", "unshare", "--mount"]
         return subprocess.Popen(
