@@ -69,7 +69,8 @@ class Stage:
         while (at := self.timers.next_at()) is not None and at <= until:
             self.time = max(self.time, at)
             handle = self.timers.due(self.time)
-            assert handle is not None and handle.callback is not None
+            assert handle is not None
+            assert handle.callback is not None
             callback, handle.callback = handle.callback, None
             callback(*handle.args)
         self.time = until

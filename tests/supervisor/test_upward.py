@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -70,7 +71,7 @@ def test_the_status_changes_at_most_once_a_second_and_only_when_it_has(scene: Sc
     scene.go(10)
     assert scene.status == "2 of 3 workers ready; web:1: "
     times = [at for at, message in scene.posted if "STATUS" in message]
-    assert all(b - a >= 1 for a, b in zip(times, times[1:], strict=False))
+    assert all(b - a >= 1 for a, b in pairwise(times))
     said = scene.told("STATUS")
     scene.tell()
     scene.go(10)
@@ -164,7 +165,7 @@ def test_an_end_with_a_code_says_why(scene: Scene) -> None:
 
 
 def test_a_reload_is_framed_and_each_begin_is_younger(scene: Scene) -> None:
-    """systemd takes only a RELOADING=1 that is younger than its own wish to reload."""
+    """For systemd takes only a RELOADING=1 that is younger than its own wish to reload."""
     scene.watcher("web", READY)
     scene.began()
     scene.on_reloading(True, "")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections import deque
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -38,7 +39,7 @@ def notifier(systemd: socket.socket) -> Iterator[Notifier]:
 def test_a_status_arrives_in_any_language(
     systemd: socket.socket, notifier: Notifier, text: str
 ) -> None:
-    """sdnotify alone drops what is not Latin-1, and sends what is as no UTF-8."""
+    """Alone, sdnotify drops what is not Latin-1, and sends what is as no UTF-8."""
     notifier.send(encode(READY=1, STATUS=text))
     assert systemd.recv(4096) == b"READY=1\nSTATUS=" + text.encode()
 
@@ -47,8 +48,7 @@ def test_a_full_queue_is_an_error_and_room_is_announced(
     systemd: socket.socket, notifier: Notifier
 ) -> None:
     with pytest.raises(BlockingIOError):
-        for _ in range(10_000):
-            notifier.send(b"WATCHDOG=1")
+        deque(map(notifier.send, [b"WATCHDOG=1"] * 10_000))
     assert not notifier.wait(0)
     systemd.recv(4096)
     assert notifier.wait(5)
@@ -59,8 +59,7 @@ def test_one_message_waits_a_moment_for_room_and_no_longer(systemd: socket.socke
     tell_once(STATUS="cannot run", ERRNO=98)
     assert systemd.recv(4096) == b"STATUS=cannot run\nERRNO=98"
     with pytest.raises(BlockingIOError):
-        for _ in range(10_000):
-            tell_once(0.0, STATUS="again")
+        deque(map(tell_once, [0.0] * 10_000))
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # sdnotify's
