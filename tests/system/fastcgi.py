@@ -16,9 +16,14 @@ _BEGIN, _END, _PARAMS, _STDIN, _STDOUT = 1, 3, 4, 5, 6
 _RESPONDER = struct.pack(">HB5x", 1, 0)  # and hang up afterwards
 
 
-def get(host: str, port: int, script: str) -> bytes:
+def get(host: str, port: int, script: str, query: str) -> bytes:
     """Run a script, and return the body of its answer; EOFError where that is cut off."""
-    variables = {"REQUEST_METHOD": "GET", "SCRIPT_FILENAME": script, "SCRIPT_NAME": script}
+    variables = {
+        "REQUEST_METHOD": "GET",
+        "SCRIPT_FILENAME": script,
+        "SCRIPT_NAME": script,
+        "QUERY_STRING": query,
+    }
     params = b"".join(
         bytes((len(name), len(value))) + name.encode() + value.encode()
         for name, value in variables.items()

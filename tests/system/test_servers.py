@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
-import shutil
+import re
 import signal
 import sys
 import time
 from collections.abc import Callable, Mapping
 from http.client import HTTPConnection, RemoteDisconnected
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
-from tests.support import LIMIT_S
+from tests.support import LIMIT_S, wait_until
 from tests.system import fastcgi
 from tests.system.daemon import Daemon
 
@@ -22,27 +23,20 @@ Start = Callable[..., Daemon]
 
 _BIN = Path(sys.executable).parent
 
-#: Of this test process alone, so that a port can be said in advance: nginx and php-fpm want
-#: the address in their own configuration.
+#: Of this test process alone, so that nobody else has the ports of the recipes.
 HOST = f"127.77.{os.getpid() >> 8 & 255}.{os.getpid() & 255 or 1}"
-PORT = 8080
+
+RECIPES = Path(__file__).parents[2] / "docs" / "recipes.md"
 
 
 class Server(NamedTuple):
-    """A server, and how it is told of its socket."""
+    """A server as docs/recipes.md has it, with an application that tells its pid."""
 
-    program: str  #: "" where this machine has none
-    arguments: str
-    options: str = ""  #: more lines for its watcher
-    files: Mapping[str, str] = {}  #: that it needs in its directory
-    is_http: bool = True
-    blocking: bool = False
-
-
-def _found(*names: str) -> str:
-    """Return the path of a program, "" where there is none."""
-    path = f"{os.environ['PATH']}:/usr/sbin"
-    return next(filter(None, (shutil.which(name, path=path) for name in names)), "")
+    recipe: str  #: the heading
+    program: str  #: where it is, "" where this machine has none
+    files: Mapping[str, str]  #: of its directory
+    more: str = ""  #: lines for its watcher
+    changes: Mapping[str, str] = {}  #: of the recipe
 
 
 _WSGI = """
@@ -56,118 +50,113 @@ _ASGI = """
 import os
 
 async def app(scope, receive, send):
-    if scope["type"] == "http":
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
+    assert scope["type"] == "http"
+    await send({"type": "http.response.start", "status": 200, "headers": []})
+    await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
 """
-_NGINX = f"""
-daemon off;
-pid nginx.pid;
+_NGINX = """
+pid DIRECTORY/nginx.pid;
 error_log stderr;
-events {{}}
-http {{
+events {}
+http {
     access_log off;
-    client_body_temp_path body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
-    server {{
-        listen {HOST}:{PORT};
+    client_body_temp_path DIRECTORY/body;
+    proxy_temp_path DIRECTORY/proxy;
+    fastcgi_temp_path DIRECTORY/fastcgi;
+    uwsgi_temp_path DIRECTORY/uwsgi;
+    scgi_temp_path DIRECTORY/scgi;
+    server {
+        listen HOST:8080;
         return 200 $pid;
-    }}
-}}
+    }
+}
 """
-_FPM = f"""
+_FPM = """
 [global]
 error_log = /dev/stderr
-daemonize = no
 [www]
-listen = {HOST}:{PORT}
+user = nobody
+group = nogroup
+listen = HOST:9000
 pm = static
 pm.max_children = 1
+pm.status_path = /status
 """
 _NODE = """
 const http = require("http");
 const server = http.createServer((request, response) => response.end(String(process.pid)));
 server.listen({ fd: Number(process.argv[2]) });
 """
-_GUNICORN = f"{_BIN}/gunicorn"
-_FPM_NAMES = [path.name for path in Path("/usr/sbin").glob("php-fpm*")]
+
+
+def _found(pattern: str) -> str:
+    """Return the path of a program, "" where there is none."""
+    places = [*os.environ["PATH"].split(":"), "/usr/sbin"]
+    return next((str(path) for place in places for path in Path(place).glob(pattern)), "")
+
+
+_GUNICORN = Server("gunicorn", f"{_BIN}/gunicorn", {"shop.py": _WSGI})
 
 SERVERS = {
-    "gunicorn by LISTEN_FDS": Server(
-        _GUNICORN, "--no-control-socket shop:app", files={"shop.py": _WSGI}
+    "gunicorn": _GUNICORN,
+    "gunicorn by number": _GUNICORN._replace(
+        more="listen_fds = false",
+        changes={'"shop:app"': '"--bind", "fd://{sockets.http}", "shop:app"'},
     ),
-    "gunicorn by number": Server(
-        _GUNICORN,
-        "--no-control-socket --bind fd://{sockets.http} shop:app",
-        "listen_fds = false",
-        {"shop.py": _WSGI},
-    ),
-    "uvicorn": Server(
-        f"{_BIN}/uvicorn",
-        "--fd {sockets.http} --lifespan off shop:app",
-        files={"shop.py": _ASGI},
-    ),
-    "nginx": Server(
-        _found("nginx"),
-        "-p . -e stderr -c nginx.conf",
-        'environment = { NGINX = "{sockets.http};" }\nstop_signal = "QUIT"',
-        {"nginx.conf": _NGINX},
-    ),
-    "php-fpm": Server(
-        _found(*_FPM_NAMES),
-        "--allow-to-run-as-root --fpm-config fpm.conf --no-php-ini",
-        f'environment = {{ FPM_SOCKETS = "{HOST}:{PORT}={{sockets.http}}" }}\nstop_signal = "QUIT"',
-        {"fpm.conf": _FPM, "pid.php": "<?php echo getmypid();"},
-        is_http=False,
-        blocking=True,  # its children end when accept(2) fails with EAGAIN
-    ),
-    "node": Server(_found("node"), "server.js {sockets.http}", files={"server.js": _NODE}),
+    "uvicorn": Server("uvicorn", f"{_BIN}/uvicorn", {"shop.py": _ASGI}),
+    "nginx": Server("nginx", _found("nginx"), {"nginx.conf": _NGINX}),
+    "php-fpm": Server("php-fpm", _found("php-fpm*"), {"php-fpm.conf": _FPM}),
+    "node": Server("Node.js", _found("node"), {"server.js": _NODE}),
 }
 
 
 def document(server: Server, directory: Path) -> str:
-    for name, text in server.files.items():
-        (directory / name).write_text(text)
-    return f"""
-        [sockets.http]
-        listen = "{HOST}:{PORT}"
-        blocking = {str(server.blocking).lower()}
+    """Return the recipe for one process in a directory, made with the files that it needs."""
+    for name, content in server.files.items():
+        made = content.replace("DIRECTORY", str(directory)).replace("HOST", HOST)
+        (directory / name).write_text(made)
+    section = RECIPES.read_text().partition(f"\n## {server.recipe}\n")[2]
+    text = section.partition("```toml\n")[2].partition("```")[0]
+    changes = {
+        "127.0.0.1:": f"{HOST}:",
+        "/srv/shop": str(directory),
+        '"--workers", "4"': '"--workers", "1"',
+        "workers = 4": "workers = 1",
+        **server.changes,
+    }
+    for old, new in changes.items():
+        text = text.replace(old, new)
+    return re.sub('(?<=command = \\[")[^"]*', server.program, text) + server.more
 
-        [watchers.web]
-        command = '{server.program} {server.arguments}'
-        working_directory = "{directory}"
-        sockets = ["http"]
-        {server.options}
-        """
 
-
-def ask(server: Server, directory: Path) -> int:
+def ask(it: Daemon) -> int:
     """Return the pid of the process that answers.
 
     Who is killed takes what it has accepted with it, and the next connection has another
     server; that none is refused is the supervisor's doing.
     """
+    port = int(it.status()["sockets"][0]["address"].rpartition(":")[2])
     deadline = time.monotonic() + LIMIT_S
     while time.monotonic() < deadline:
         try:
-            if server.is_http:
-                return _ask_http()
-            return int(fastcgi.get(HOST, PORT, f"{directory}/pid.php"))
+            return _ask_fastcgi(port) if port == 9000 else _ask_http(port)
         except (ConnectionResetError, BrokenPipeError, RemoteDisconnected, EOFError):
             continue
     raise AssertionError("no answer")
 
 
-def _ask_http() -> int:
-    connection = HTTPConnection(HOST, PORT, timeout=LIMIT_S)
+def _ask_http(port: int) -> int:
+    connection = HTTPConnection(HOST, port, timeout=LIMIT_S)
     try:
         connection.request("GET", "/")
         return int(connection.getresponse().read())
     finally:
         connection.close()
+
+
+def _ask_fastcgi(port: int) -> int:
+    (process,) = json.loads(fastcgi.get(HOST, port, "/status", "json&full"))["processes"]
+    return int(process["pid"])
 
 
 def parent(pid: int) -> int:
@@ -183,36 +172,42 @@ def server(request: pytest.FixtureRequest) -> Server:
     return one
 
 
+def worker(it: Daemon) -> Any:
+    """Return the only slot."""
+    (slot,) = it.slots().values()
+    return slot
+
+
 def test_it_answers_on_the_socket_before_and_after_a_restart(
     daemon: Start, tmp_path: Path, server: Server
 ) -> None:
     """One process answers all: none of them ends because nobody calls."""
-    it = daemon(document(server, tmp_path))
-    first = ask(server, tmp_path)
-    assert it.pids()["web:0"] in (first, parent(first))
-    assert ask(server, tmp_path) == first
-    assert it.ctl("restart", "web").returncode == 0
-    second = ask(server, tmp_path)
-    assert it.pids()["web:0"] in (second, parent(second))
-    assert ask(server, tmp_path) == second != first
-    assert it.slots()["web:0"]["restarts"] == 0, it.log()
+    it = daemon(document(server, tmp_path), environment={"HOME": str(tmp_path)})
+    first = ask(it)
+    assert worker(it)["pid"] in (first, parent(first))
+    assert ask(it) == first
+    assert it.ctl("restart", "*").returncode == 0
+    second = ask(it)
+    assert worker(it)["pid"] in (second, parent(second))
+    assert ask(it) == second != first
+    assert worker(it)["restarts"] == 0, it.log()
 
 
 def test_it_answers_on_the_socket_whatever_of_it_is_killed(
     daemon: Start, tmp_path: Path, server: Server
 ) -> None:
     """The process that has answered, which its master replaces; and then the master."""
-    it = daemon(document(server, tmp_path))
-    first = ask(server, tmp_path)
-    master = it.pids()["web:0"]
+    it = daemon(document(server, tmp_path), environment={"HOME": str(tmp_path)})
+    first = ask(it)
+    master = worker(it)["pid"]
     os.kill(first, signal.SIGKILL)
-    second = ask(server, tmp_path)
+    second = ask(it)
     if master != first:
-        assert it.pids()["web:0"] == master == parent(second)
+        assert worker(it)["pid"] == master == parent(second)
         os.kill(master, signal.SIGKILL)
-        it.await_slots(lambda slots: slots["web:0"]["pid"] not in (None, master))
-        third = ask(server, tmp_path)
+        wait_until(lambda: worker(it)["pid"] not in (None, master), "another master")
+        third = ask(it)
         assert third not in (first, second)
-        assert it.pids()["web:0"] == parent(third)
+        assert worker(it)["pid"] == parent(third)
     assert second != first
-    assert it.slots()["web:0"]["restarts"] == 1, it.log()
+    assert worker(it)["restarts"] == 1, it.log()
