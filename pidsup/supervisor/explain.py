@@ -80,6 +80,7 @@ class _Teller:
         yield from self._scaled()
         yield self._standing()
         yield from self._order()
+        yield from self._demand()
         yield from self._sockets()
         slots = self.watcher_itself.slots.values()
         yield from self._changes(list(slots))
@@ -124,6 +125,21 @@ class _Teller:
             yield f"{name} is still to be started, it is {state}: pidsupctl explain {name}"
         for name in supervisor.still_up_before(watcher) if watcher.waits_to_stop() else ():
             yield f"{name} has to stop first: pidsupctl explain {name}"
+
+    def _demand(self) -> Iterator[str]:
+        watcher = self.watcher_itself
+        if watcher.demand is None or not watcher.running:
+            return
+        names, why = _list(socket_names(watcher)), watcher.demand.why()
+        if self.spec.accept:
+            yield f"It has a process for each connection to {names}: {why}."
+        elif watcher.is_listening():
+            was = f"; {why}" if why else ""
+            yield f"It is on demand: the next connection to {names} starts it{was}."
+        elif why:
+            yield f"It is on demand, and was {why}."
+        if self.spec.idle_timeout_s:
+            yield f"It stops when it has been idle for {span(self.spec.idle_timeout_s)}."
 
     def _sockets(self) -> Iterator[str]:
         names = socket_names(self.watcher_itself)

@@ -26,7 +26,6 @@ from pidsup.policy.activation import (
     Stop,
     step,
 )
-from pidsup.policy.lifecycle import Event as SlotEvent
 from pidsup.policy.lifecycle import State
 from pidsup.process.child import Whom
 
@@ -253,7 +252,7 @@ class OnDemand:
         """Have what has ended well be as good as new."""
         for slot in list(self._watcher.slots.values()):
             if slot.state is State.COMPLETED:
-                slot.handle(SlotEvent.STOP)
+                slot.reset()
 
     def _listen(self) -> None:
         self._why = f"idle for {span(self._idle_s)}" if self._idle_s else ""
