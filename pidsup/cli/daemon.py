@@ -8,6 +8,7 @@ import os
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 
+from pidsup.cli.again import let_apply
 from pidsup.cli.codes import FAILURE
 from pidsup.cli.failing import fail
 from pidsup.config.expand import fill
@@ -15,7 +16,7 @@ from pidsup.config.model import Config, config
 from pidsup.errors import AlreadyRunning, BadAddress
 from pidsup.kernel import LINUX
 from pidsup.linux.limits import raise_open_files
-from pidsup.log import Log, StderrLog
+from pidsup.log import StderrLog
 from pidsup.loop.loop import EpollLoop, Loop
 from pidsup.output.journal import OurJournal, our_journal
 from pidsup.output.outputs import Outputs
@@ -54,7 +55,9 @@ def serve(expanded: bytes, passed: Passed, *, one_command: bool = False) -> int:
             loop.stop()
 
         try:
-            begin = _put_together(settings, loop, log, end, parts, passed=passed, journal=journal)
+            begin = _put_together(
+                settings, loop, log, end, parts, expanded=expanded, passed=passed, journal=journal
+            )
         except (AlreadyRunning, BadAddress, SocketMismatch, LookupError, OSError) as error:
             return fail(f"cannot run {settings.name!r}: {error}", FAILURE, error)
         begin()
@@ -89,10 +92,11 @@ def _journal_log(settings: Config, loop: Loop, journal: OurJournal) -> JournalLo
 def _put_together(
     settings: Config,
     loop: Loop,
-    log: Log,
+    log: StderrLog | JournalLog,
     end: Callable[[int], None],
     parts: ExitStack,
     *,
+    expanded: bytes,
     passed: Passed,
     journal: OurJournal,
 ) -> Callable[[], None]:
@@ -103,6 +107,11 @@ def _put_together(
 
         directory = RuntimeDirectory(settings.name, public=any(settings.access))
         parts.callback(directory.close)
+        notify = directory.notify
+    else:
+        from pidsup.control.paths import abstract_address
+
+        notify = f"{abstract_address(settings.name)}/notify/{os.getpid()}"
     listeners = Listeners(settings.sockets, passed)
     parts.callback(listeners.close)
     become_supervisor()
@@ -115,13 +124,15 @@ def _put_together(
         loop=loop,
         kernel=LINUX,
         log=log,
-        surroundings=surroundings(null_fd, raise_open_files(), listeners.fds),
+        surroundings=surroundings(null_fd, raise_open_files(), listeners.fds, notify),
         listeners=listeners,
         outputs=outputs,
         identity=identity(),
         on_end=end,
     )
     parts.callback(supervisor.close)
+    let_apply(supervisor, expanded, null_fd)
+    server = None
     where = "none"
     if directory is not None:
         from pidsup.control.paths import shown
@@ -137,6 +148,13 @@ def _put_together(
 
         upward = make_upward(supervisor, parts)
     log.info("supervisor started", name=settings.name, pid=os.getpid(), socket=where)
+
+    def applied(new: Config) -> None:
+        log.keep(new.log_level)
+        if server is not None:
+            server.grant(new.access)
+
+    supervisor.applying.on_applied = applied
 
     def begin() -> None:
         supervisor.begin()

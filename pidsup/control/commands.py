@@ -69,6 +69,12 @@ class Commands:
         change = self._do.signal(selectors, actor, signo, Whom(whom or "main"))
         return self._answer(request, change, (True, None))
 
+    def apply(self, request: Request) -> Answer:
+        """Do Apply."""
+        patience = request.given.patience()
+        change = self._supervisor.applying.apply(request.caller.actor())
+        return self._answer(request, change, patience)
+
     def shutdown(self, request: Request) -> Answer:
         """Do Shutdown."""
         patience = request.given.patience()

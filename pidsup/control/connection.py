@@ -33,7 +33,7 @@ class Connection:
     ) -> None:
         """Take over the socket."""
         self._socket = connected
-        self._peer = peer
+        self.peer = peer
         self.role = role
         self._caller = Caller(peer.uid, role, self._actor)
         self._service = service
@@ -47,6 +47,13 @@ class Connection:
         self._hang_up = False  # once all is written
         self.active_at = loop.time()
         self._on_close: Callable[[Connection], object] | None = None
+
+    def give(self, role: Role) -> None:
+        """Let it do from now on what the role may; without any it follows nothing any more."""
+        self.role = role
+        self._caller = self._caller._replace(role=role)
+        if not role and self.can_come_back():
+            self.close()
 
     def open(self, on_close: Callable[[Connection], object]) -> None:
         """Begin to listen."""
@@ -67,13 +74,13 @@ class Connection:
 
     def _actor(self) -> Actor:
         """Return the peer, with the name that its process has now."""
-        pid, comm = self._peer.pid, ""
+        pid, comm = self.peer.pid, ""
         with (
             contextlib.suppress(OSError),
             open(f"/proc/{pid}/comm", encoding="utf-8", errors="replace") as file,
         ):
             comm = file.read().rstrip("\n")
-        return Actor(self._peer.uid, pid, comm)
+        return Actor(self.peer.uid, pid, comm)
 
     # --- in
 

@@ -6,6 +6,7 @@ import os
 from collections.abc import Generator
 
 from pidsup import __version__
+from pidsup.control.comparison import Comparison
 from pidsup.control.feed import Feed, Subscription
 from pidsup.control.lines import LineStream, all_at_once
 from pidsup.control.protocol import Message, reply
@@ -23,6 +24,7 @@ from pidsup.supervisor.facts import (
     watcher_facts,
 )
 from pidsup.supervisor.selectors import Filter, Selection, select, slots_of
+from pidsup.supervisor.standing import is_ready
 from pidsup.supervisor.stats import slot_stats
 from pidsup.supervisor.supervisor import Supervisor
 
@@ -61,6 +63,7 @@ class Questions:
             "sockets": self._sockets(None if selectors is None else chosen),
             "files": list(supervisor.files),
             "role": role.word,
+            "ready": is_ready(supervisor.watchers.values()),
             "journal": journal_facts(supervisor.outputs, supervisor.watchers.values()),
         }
 
@@ -157,6 +160,11 @@ class Questions:
             return reply(spec_facts(watcher, slots[0].index if slots else 0))
         except LookupError as error:
             raise Invalid("name", str(error)) from error
+
+    def diff(self, request: Request) -> Stream:
+        """Do Diff."""
+        request.given.done()
+        return Comparison(self._supervisor.applying)
 
     def explain(self, request: Request) -> Stream:
         """Do Explain."""

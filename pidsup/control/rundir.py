@@ -18,6 +18,8 @@ from pidsup.control.paths import SOCKET, abstract_address, base
 from pidsup.errors import AlreadyRunning
 
 _LOCK = "lock"
+_NOTIFY = "notify"
+_ROOM = len("/1000000")  # for the number of a slot's socket
 _LONGEST_PATH = 107  # sun_path less its NUL, unix(7)
 _CANNOT_WRITE = frozenset(
     {errno.EROFS, errno.EACCES, errno.EPERM, errno.ENOENT, errno.ENOSPC, errno.EDQUOT}
@@ -47,17 +49,42 @@ class RuntimeDirectory:
             self._bound = _lock_abstract(f"{self.address}/{_LOCK}")
             self.lock_fd = self._bound.fileno()
 
+    def open_up(self) -> None:
+        """Let others than its owner pass through it."""
+        for part in (base(), self.path):
+            if part is not None and self.path is not None:
+                _make(part, 0o755)
+
+    @property
+    def notify(self) -> str:
+        """Return where workers may talk to us: a directory still to be made, or NUL and a name."""
+        if self.path is None:
+            return f"{self.address}/{_NOTIFY}"
+        path = f"{self.path}/{_NOTIFY}"
+        if len(os.fsencode(path)) + _ROOM <= _LONGEST_PATH:
+            return path
+        return f"{abstract_address(os.path.basename(self.path))}/{_NOTIFY}"
+
     def close(self) -> None:
         """Remove it with all that is in it."""
         if self._bound is not None:
             self._bound.close()
             return
+        _remove_sockets(f"{self.path}/{_NOTIFY}")
         for name in (SOCKET, _LOCK):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{self.path}/{name}")
         with contextlib.suppress(OSError):  # somebody has put something into it
             os.rmdir(str(self.path))
         os.close(self.lock_fd)
+
+
+def _remove_sockets(directory: str) -> None:
+    """Remove the directory of notify sockets, with those of a run that was killed."""
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir(directory):
+            os.unlink(f"{directory}/{name}")
+        os.rmdir(directory)
 
 
 def _make_and_lock(path: str, *, public: bool) -> int:

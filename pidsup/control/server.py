@@ -46,10 +46,24 @@ class Server:
         self._connections: set[Connection] = set()
         self._paused: Handle | None = None
         self._reserve: list[int] = []
+        self._directory = directory
         self._lock_fd = directory.lock_fd
-        self._socket = _listening(directory, 0o666 if any(access) else 0o600)
+        self._socket = _listening(directory, _mode(access))
         loop.add_reader(self._socket.fileno(), self._accept)
         self._fill_reserve()
+
+    def grant(self, access: Access) -> None:
+        """Give roles anew, to those who are connected, too."""
+        self._roles = resolve(access)
+        if self._directory.path is not None:
+            try:
+                if any(access):
+                    self._directory.open_up()
+                os.chmod(self._directory.address, _mode(access))
+            except OSError as problem:
+                self._log.error("cannot let others connect", why=problem.strerror)
+        for connection in list(self._connections):
+            connection.give(self._roles.of(connection.peer))
 
     def _fill_reserve(self) -> None:
         """Hold descriptors that a client can have when there are no others."""
@@ -124,6 +138,11 @@ class Server:
             connection.finish()
         while self._reserve:
             os.close(self._reserve.pop())
+
+
+def _mode(access: Access) -> int:
+    """Return the permissions of the socket: who connects is told apart by his credentials."""
+    return 0o666 if any(access) else 0o600
 
 
 def _listening(directory: RuntimeDirectory, mode: int) -> socket.socket:

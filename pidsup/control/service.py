@@ -42,6 +42,8 @@ class Service:
             f"{INTERFACE}.Restart": (Role.OPERATE, wish.restart),
             f"{INTERFACE}.Scale": (Role.OPERATE, wish.scale),
             f"{INTERFACE}.Signal": (Role.OPERATE, wish.signal),
+            f"{INTERFACE}.Diff": (Role.ADMIN, ask.diff),
+            f"{INTERFACE}.Apply": (Role.ADMIN, wish.apply),
             f"{INTERFACE}.Shutdown": (Role.ADMIN, wish.shutdown),
             f"{_SERVICE}.GetInfo": (Role.NONE, _get_info),
             f"{_SERVICE}.GetInterfaceDescription": (Role.NONE, _get_description),

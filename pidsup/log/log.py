@@ -44,10 +44,14 @@ class QueuedLog:
         """Keep what is of *level* or worse."""
         self._loop = loop
         self._kernel = kernel
-        self._least = _LEVELS[level]
+        self.keep(level)
         self._records: deque[Record] = deque()
         self._dropped = 0
         self._scheduled = False
+
+    def keep(self, level: str) -> None:
+        """Keep what is of *level* or worse from now on."""
+        self._least = _LEVELS[level]
 
     def info(self, event: str, /, **facts: object) -> None:
         """Log what happened as it should."""

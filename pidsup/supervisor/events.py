@@ -82,7 +82,7 @@ class Events:
         pid = ended = None
         weight = _PLAIN_BYTES
         if child is not None:
-            pid = child.pid
+            pid = child.main_pid
             if child.exit is not None and (ended := slot.last_exit) is not None:
                 weight += _EXIT_BYTES + 2 * sum(map(len, ended.last_lines))
         why = watcher.waits_for() if state is State.WAITING else slot.why
@@ -129,6 +129,15 @@ class Events:
                     workers=watcher.workers,
                 )
             )
+
+    def watcher_added(self, name: str, workers: int, why: str) -> None:
+        """Publish that there is a watcher that was not there before; it does not run yet."""
+        raw = Raw(self._wall(), "watcher", name, "added", why, running=False, workers=workers)
+        self._publish(raw)
+
+    def watcher_removed(self, name: str) -> None:
+        """Publish that there is no such watcher any more."""
+        self._publish(Raw(self._wall(), "watcher", name, "removed", ""))
 
     def change(self, change: Summary) -> None:
         """Publish that a change begins, or has ended."""

@@ -17,7 +17,8 @@ from pidsup.watcher.watcher import Watcher
 
 Facts = dict[str, Any]
 
-_OF_SOCKETS = ("LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID")
+_MOST_PROBLEMS = 100  # of a change that is told to whom it is about
+_OF_A_WORKER = ("LISTEN_FDS", "LISTEN_FDNAMES", "LISTEN_PID", "WATCHDOG_USEC")
 
 
 def watcher_facts(watcher: Watcher, slots: list[Slot] | None, now: float) -> Facts:
@@ -54,7 +55,7 @@ def spec_facts(watcher: Watcher, index: int) -> Facts:
     return {
         "slot": f"{watcher.spec.name}:{index}",
         "command": made["command"],
-        "environment": {k: v for k, v in made["environment"].items() if k not in _OF_SOCKETS},
+        "environment": {k: v for k, v in made["environment"].items() if k not in _OF_A_WORKER},
         "working_directory": made["cwd"] or os.getcwd(),
         "uid": os.geteuid() if made["uid"] is None else made["uid"],
         "gid": os.getegid() if made["gid"] is None else made["gid"],
@@ -107,7 +108,7 @@ def slot_facts(watcher: Watcher, slot: Slot, now: float) -> Facts:
         "name": slot.name,
         "state": slot.state.value,
         "wanted": watcher.wants(slot),
-        "pid": None if child is None else child.pid,
+        "pid": None if child is None else child.main_pid,
         "serial": slot.serial,
         "for_s": round(now - slot.since, 3),
         "due_s": None if not slot.shows_due else round(max(0.0, (slot.due_at or now) - now), 3),
@@ -118,6 +119,10 @@ def slot_facts(watcher: Watcher, slot: Slot, now: float) -> Facts:
         "generation": slot.generation,
         "dropped_bytes": 0 if slot.output is None else slot.output.dropped_bytes,
         "output_trouble": None if slot.output is None else slot.output.trouble or None,
+        "status": slot.status_text or None,
+        "reloading": slot.reloading,
+        "stored": 0 if slot.inbox is None else len(slot.inbox.store),
+        "strangers": 0 if slot.inbox is None else slot.inbox.strangers,
     }
 
 
@@ -142,7 +147,8 @@ def socket_facts(listeners: Listeners, watchers: Mapping[str, Watcher]) -> list[
 def change_facts(change: Change) -> Facts:
     """Return type Change, with all its tasks."""
     tasks = [_task_facts(t.slot.name, t.state.value, t.reason) for t in change.tasks]
-    return {**summary_facts(change.summary()), "tasks": tasks}
+    problems = change.problems[:_MOST_PROBLEMS]
+    return {**summary_facts(change.summary()), "tasks": tasks, "problems": problems}
 
 
 def summary_facts(change: Summary) -> Facts:
@@ -158,6 +164,7 @@ def summary_facts(change: Summary) -> Facts:
         "total": change.total,
         "over": change.over,
         "tasks": [_task_facts(slot, state.value, why) for slot, state, why in change.tasks],
+        "problems": list(change.problems),
     }
 
 

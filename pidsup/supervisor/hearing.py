@@ -1,7 +1,8 @@
-"""What signals mean to the supervisor: quit, in order and then in a hurry, or pass it on."""
+"""What signals mean to the supervisor: quit, in a hurry the second time; apply; pass it on."""
 
 from __future__ import annotations
 
+from signal import SIGHUP
 from typing import TYPE_CHECKING
 
 from pidsup.linux.signalfd import SignalInfo
@@ -36,7 +37,9 @@ class Signals:
         for info in self._supervisor.kernel.read_signals(self._fd):
             # What is on its way out can only be hurried.
             ending = self._supervisor.shutting_down and info.signo in QUIT
-            if not ending and self._forward(info.signo):
+            forwarded = not ending and self._forward(info.signo)
+            applied = info.signo == SIGHUP and self._apply(info)
+            if forwarded or applied:
                 continue
             if info.signo in QUIT:
                 self._quit(info)
@@ -61,11 +64,23 @@ class Signals:
         except OSError as error:
             self._supervisor.log.error("cannot signal worker", slot=slot.name, why=error.strerror)
 
+    def _apply(self, info: SignalInfo) -> bool:
+        """Have the configuration read again; False if there is none to read, or no time to."""
+        supervisor = self._supervisor
+        if supervisor.applying.reader is None or supervisor.shutting_down:
+            return False
+        supervisor.applying.apply(_actor(info))
+        return True
+
     def _quit(self, info: SignalInfo) -> None:
         """Shut down; from the second signal on, in a hurry."""
-        actor = Actor(info.uid, info.pid, f"signal {signal_name(info.signo)}")
+        actor = _actor(info)
         if self._quit_asked:
             self._supervisor.hurry(actor)
         else:
             self._quit_asked = True
             self._supervisor.shutdown(actor)
+
+
+def _actor(info: SignalInfo) -> Actor:
+    return Actor(info.uid, info.pid, f"signal {signal_name(info.signo)}")

@@ -31,7 +31,7 @@ class Leftovers:
         self._kernel = kernel
         self._loop = loop
         self._log = log
-        self._timeout_s = timeout_s
+        self.timeout_s = timeout_s
         self._on_timeout = on_timeout
         self._asked: set[int] = set()
         self.due_at: float | None = None  #: when what has not ended is killed
@@ -49,7 +49,7 @@ class Leftovers:
         for pid in self._kernel.adopted():
             alone = self._end(pid) and alone
         if not alone and self._timer is None and not self._kill:
-            self.due_at = self._kernel.now() + self._timeout_s
+            self.due_at = self._kernel.now() + self.timeout_s
             self._timer = self._loop.call_at(self.due_at, self._timed_out)
         return alone or in_a_hurry
 

@@ -8,18 +8,16 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from pidsup.errors import Invalid, NoSuchSelector, ShuttingDown
-from pidsup.policy.lifecycle import State
 from pidsup.process.child import Whom
 from pidsup.process.exit import signal_name
 from pidsup.supervisor.changes import Actor, Change, Goal, Task, TaskState
 from pidsup.supervisor.selectors import Selection, select
 from pidsup.supervisor.supervisor import Supervisor
+from pidsup.supervisor.turnover import TRIED
 from pidsup.watcher.slot import Slot
 from pidsup.watcher.watcher import Watcher
 
 MOST_WORKERS = 100_000
-#: A slot that is there, or whose failure has nothing to do with a scaling.
-_TRIED = frozenset({State.READY, State.BACKOFF, State.FAILED, State.COMPLETED})
 
 
 class Steering:
@@ -48,7 +46,7 @@ class Steering:
         goal: Goal,
         wish: Callable[[Watcher, list[Slot] | None], None],
     ) -> Change:
-        chosen = self._select(selectors)
+        chosen = self._select(selectors, with_leaving=goal is Goal.DOWN)
         # Slots beyond the wanted number are on their way out: no wish brings them back.
         tasks = [
             Task(watcher, slot, goal)
@@ -89,9 +87,9 @@ class Steering:
         for watcher, target in targets:
             watcher.resize(target)
             for slot in watcher.slots.values():
-                if slot.index >= target:
+                if slot.index >= target and not watcher.wants(slot):
                     tasks.append(Task(watcher, slot, Goal.DOWN))
-                elif watcher.wants(slot) and slot.state not in _TRIED:
+                elif watcher.wants(slot) and slot.state not in TRIED:
                     tasks.append(Task(watcher, slot, Goal.UP))
         number = f"{by:+}" if workers is None else workers
         change = self._begin("scale", actor, tasks, [*selectors, str(number)])
@@ -104,7 +102,7 @@ class Steering:
     def signal(self, selectors: Sequence[str], actor: Actor, signo: int, whom: Whom) -> Change:
         """Send a signal to the selected workers, to their children, or to their trees."""
         tasks = []
-        for watcher, slots in self._select(selectors):
+        for watcher, slots in self._select(selectors, with_leaving=True):
             everyone = list(watcher.slots.values())
             living = [slot for slot in everyone if slot.child is not None]
             for slot in (living or everyone) if slots is None else slots:
@@ -126,10 +124,13 @@ class Steering:
             who = "no children" if whom is Whom.CHILDREN else "no worker runs"
             task.end(TaskState.FAILED, who)
 
-    def _select(self, selectors: Sequence[str]) -> Selection:
+    def _select(self, selectors: Sequence[str], *, with_leaving: bool = False) -> Selection:
+        """Select; nothing brings back a watcher that the configuration has no more."""
         if self._supervisor.shutting_down:
             raise ShuttingDown
-        return select(self._supervisor.watchers, selectors)
+        watchers = self._supervisor.watchers.items()
+        known = {name: w for name, w in watchers if with_leaving or not w.leaving}
+        return select(known, selectors)
 
     def _begin(
         self,

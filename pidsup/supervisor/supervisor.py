@@ -8,25 +8,26 @@ any time.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
-from pidsup.config.model import Config
+from pidsup.config.model import Config, WatcherSpec
 from pidsup.kernel import Exit, Kernel
 from pidsup.log import Log
 from pidsup.loop.loop import Loop
 from pidsup.loop.sources import Sources
 from pidsup.output.outputs import Outputs
 from pidsup.policy.lifecycle import State
-from pidsup.policy.order import start_order
 from pidsup.policy.restart import GiveUpAction
 from pidsup.process.exit import report
 from pidsup.process.orphans import Orphans
 from pidsup.process.spawner import Spawner
+from pidsup.supervisor.applying import Applying
 from pidsup.supervisor.changes import Actor, Change, Changes, Goal, Task
 from pidsup.supervisor.events import Events
 from pidsup.supervisor.foreground import Foreground
 from pidsup.supervisor.hearing import Signals
 from pidsup.supervisor.leftovers import Leftovers
+from pidsup.supervisor.order import ordered
 from pidsup.supervisor.table import Identity, Table
 from pidsup.supervisor.wishes import Wishes
 from pidsup.watcher.plan import Surroundings
@@ -82,20 +83,12 @@ class Supervisor:
         )
         self._cleaning: dict[Slot, None] = {}  # those that wait for their trees
         self._table = Table(kernel, identity)
-        shared = Shared(kernel, loop, spawner, log, surroundings, outputs)
-        specs = {watcher.name: watcher for watcher in config.watchers}
-        after = {watcher.name: watcher.after for watcher in config.watchers}
-        #: In start order.
-        self.watchers: dict[str, Watcher] = {
-            name: Watcher(specs[name], shared, self) for name in start_order(list(specs), after)
-        }
-        self._after = {name: [self.watchers[n] for n in names] for name, names in after.items()}
-        self._before = {
-            name: [self.watchers[n] for n, names in after.items() if name in names]
-            for name in specs
-        }
-        self._ordered = any(after.values())
-        self._foreground = Foreground(self.watchers.values())
+        self._shared = Shared(kernel, loop, spawner, log, surroundings, outputs, self.sources)
+        self._foreground = Foreground()
+        #: In start order.  Another object whenever watchers have come or gone.
+        self.watchers: dict[str, Watcher] = {}
+        self.arrange(Watcher(spec, self._shared, self) for spec in config.watchers)
+        self.applying = Applying(self)
         self._looking = False
         self._in_a_hurry = False
         self.leftovers = Leftovers(
@@ -109,6 +102,40 @@ class Supervisor:
             if watcher.spec.autostart and not self.shutting_down:
                 self.wishes.run(watcher, None, wanted=True, why="autostart")
                 watcher.start()
+
+    # --- another configuration
+
+    def make_watcher(self, spec: WatcherSpec, why: str) -> Watcher:
+        """Return a new one, which `arrange` is to put among the others."""
+        watcher = Watcher(spec, self._shared, self)
+        self.events.watcher_added(spec.name, spec.workers, why)
+        return watcher
+
+    def arrange(self, watchers: Iterable[Watcher]) -> None:
+        """Have these watchers from now on, in start order."""
+        self.watchers, self._after, self._before = ordered(watchers)
+        self._ordered = any(self._after.values())
+        self._foreground.look_at(self.watchers.values())
+
+    def configured(self, config: Config) -> None:
+        """Take over what is the supervisor's own."""
+        self.files = config.files
+        self.leftovers.timeout_s = config.orphan_timeout_s
+
+    def let_go(self, watcher: Watcher) -> None:
+        """Have it stop, and forget it once nothing of it is left."""
+        watcher.leave()
+        if not watcher.slots:
+            self._forget(watcher)
+
+    def _forget(self, watcher: Watcher) -> None:
+        name = watcher.spec.name
+        if self.watchers.get(name) is watcher:
+            # Another object: somebody may be walking through this one.
+            self.watchers = {n: other for n, other in self.watchers.items() if n != name}
+            watcher.close()
+            self.wishes.forget_watcher(name)
+            self.events.watcher_removed(name)
 
     # --- the end, asked for
 
@@ -125,6 +152,7 @@ class Supervisor:
             self.shutting_down = True
             self.exit_code = code
             self.events.supervisor(self.name, "stopping", change.because())
+            self.applying.end(change, self._look_later)
         for watcher in reversed(self.watchers.values()):
             self.wishes.run(watcher, None, wanted=False, why=change.because())
             watcher.stop()
@@ -240,6 +268,8 @@ class Supervisor:
         self._cleaning.pop(slot, None)
         self.wishes.forget(slot)
         self.events.removed(slot)
+        if watcher.leaving and not watcher.slots:
+            self._forget(watcher)
         self.changes.review(slot)
 
     def gave_up(self, watcher: Watcher, slot: Slot) -> None:
@@ -297,6 +327,8 @@ class Supervisor:
         if not self.shutting_down or self._on_end is None:
             return
         if not all(watcher.is_at_rest() for watcher in self.watchers.values()):
+            return
+        if self.applying.is_reading():
             return
         if self.leftovers.end(in_a_hurry=self._in_a_hurry):
             on_end, self._on_end = self._on_end, None

@@ -90,7 +90,7 @@ class Table:
             _NUMBERS[slot.state],
             watcher.encode(),
             slot.index,
-            1,
+            slot.generation,
             slot.serial,
             pid,
             slot.restarts,

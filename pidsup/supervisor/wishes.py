@@ -54,6 +54,19 @@ class Wishes:
         if watcher.workers != before:
             self._events.watcher(name, watcher.running, watcher.workers, why)
 
+    def configured(self, watcher: Watcher, before: int, why: str) -> None:
+        """Hear that the files say how many workers there are, after so many were wanted."""
+        name = watcher.spec.name
+        self._to_be_many.pop(name, None)
+        self._workers.pop(name, None)
+        if watcher.workers != before:
+            self._events.watcher(name, watcher.running, watcher.workers, why)
+
+    def forget_watcher(self, name: str) -> None:
+        """Hear that there is no such watcher any more."""
+        for known in (self._to_run, self._to_be_many, self._workers):
+            known.pop(name, None)
+
     def forget(self, slot: Slot) -> None:
         """Hear that there is no such slot any more."""
         self._to_run.pop(slot.name, None)

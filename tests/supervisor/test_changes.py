@@ -221,7 +221,7 @@ def test_its_tasks_supersede_contrary_ones(scene: Scene) -> None:
     one = slot("web:0", State.STARTING)
     start = scene.begin(Goal.UP, one)
     change = scene.changes.prepare("apply", ANN)
-    assert start.state is TaskState.DOING
+    assert scene.changes.under_way == {start.id: start, change.id: change}
     scene.changes.go_on(change, [Task(None, one, Goal.DOWN)])
     assert start.state is TaskState.SUPERSEDED
 

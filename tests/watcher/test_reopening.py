@@ -228,5 +228,5 @@ def test_without_activation_one_that_can_listen_does(opened: Open) -> None:
     listeners = opened()
     become(listeners, HTTP._replace(systemd="web"))
     connect(listeners, "http")
-    with pytest.raises(SocketMismatch, match="cannot take sockets[.]only from systemd"):
+    with pytest.raises(SocketMismatch, match=r"cannot take sockets[.]only from systemd"):
         switch(listeners, [SocketSpec("only", "", systemd="web")])

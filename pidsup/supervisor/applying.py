@@ -1,0 +1,193 @@
+"""Apply the configuration: it is read again, and the supervisor becomes what it says.
+
+As a whole or not at all: another process reads and checks the files, then sockets are opened,
+and only then, when nothing can fail any more, watchers come, go and change.  A command is
+told the truth about the files as they were after it was given: while they are read for
+others, it waits for the next reading.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING
+
+from pidsup.config.diff import NEVER, Difference
+from pidsup.config.model import Config, config
+from pidsup.errors import ShuttingDown
+from pidsup.supervisor.changes import Actor, Change, Goal, Task, TaskState
+from pidsup.supervisor.rereading import Reader, Reading, Tell
+from pidsup.supervisor.turnover import Turnover
+from pidsup.watcher.passed import SocketMismatch
+from pidsup.watcher.reopening import Switch, switch
+
+if TYPE_CHECKING:
+    from pidsup.supervisor.supervisor import Supervisor
+
+_NO_FILES = (
+    "cannot read the configuration again: it does not come from a file; restart the supervisor"
+)
+
+
+class Applying:
+    """Carries out `apply`, and tells for `diff` what it would do.  Borrows the supervisor."""
+
+    def __init__(self, supervisor: Supervisor) -> None:
+        """Have nothing to read from, until there is a reader."""
+        self.reader: Reader | None = None
+        #: Hears of each configuration that is in force from now on.
+        self.on_applied: Callable[[Config], object] = lambda _: None
+        self._supervisor = supervisor
+        self._asking: list[Tell] = []  # whom the present reading is for
+        self._waiting: list[Tell] = []  # and the next
+        self._under_way = 0  # changes
+        self._in_force: Reading | None = None
+        self._last: list[Task] = []  # of the one that has put it in force
+        self._ended_by: Change | None = None
+
+    # --- asking
+
+    def apply(self, actor: Actor) -> Change:
+        """Want the supervisor to be as the files say now."""
+        supervisor = self._supervisor
+        if supervisor.shutting_down:
+            raise ShuttingDown
+        change = supervisor.changes.prepare("apply", actor)
+        supervisor.log.info("apply", change=change.id, asked_by=actor)
+        self._under_way += 1
+        supervisor.on_reloading(True, "")
+        change.when_over(self._over)
+        self.look(partial(self._apply, change))
+        return change
+
+    def look(self, tell: Tell) -> None:
+        """Have *tell* hear what the files say now, in comparison with what is in force."""
+        if self.reader is None:
+            tell(Reading([_NO_FILES]))
+            return
+        self._waiting.append(tell)
+        if not self._asking:
+            self._read_next(self.reader)
+
+    def forget(self, tell: Tell) -> None:
+        """Tell it no more."""
+        for told in (self._asking, self._waiting):
+            if tell in told:
+                told[told.index(tell)] = bool
+
+    def end(self, by: Change, on_gone: Callable[[], object]) -> None:
+        """Read no further: the supervisor is shutting down; *on_gone* as Reader.cancel has it."""
+        if self._ended_by is None and self.reader is not None:
+            self._ended_by = by
+            self.reader.cancel(on_gone)
+            told = [*self._asking, *self._waiting]
+            self._asking, self._waiting = [], []
+            for tell in told:
+                tell(Reading(["the supervisor is shutting down"]))
+
+    def is_reading(self) -> bool:
+        """Tell whether a process is still there that reads, or that was told not to."""
+        return self.reader is not None and self.reader.is_busy()
+
+    def _read_next(self, reader: Reader) -> None:
+        self._asking, self._waiting = self._waiting, []
+        reader.begin(self._read)
+
+    def _read(self, reading: Reading) -> None:
+        told, self._asking = self._asking, []
+        for tell in told:
+            tell(reading)
+        if self._waiting and self.reader is not None:
+            self._read_next(self.reader)
+
+    # --- carrying out
+
+    def _apply(self, change: Change, reading: Reading) -> None:
+        changes = self._supervisor.changes
+        if self._ended_by is not None:
+            changes.refuse(change, reading.errors, by=self._ended_by)
+            return
+        for warning in reading.warnings:
+            self._supervisor.log.warning("configuration", warning=warning)
+        problems = [*reading.errors] or self._become(change, reading)
+        for problem in problems:
+            self._supervisor.log.error("cannot apply", change=change.id, why=problem)
+        if problems:
+            changes.refuse(change, problems)
+
+    def _become(self, change: Change, reading: Reading) -> list[str]:
+        """Put it in force; return why that is not possible, and then nothing was done."""
+        if reading is self._in_force or not reading.differences:
+            self._repeat(change)
+            return []
+        fixed = [_cannot_change(each) for each in reading.differences if each.takes == NEVER]
+        if fixed:
+            return fixed
+        assert reading.expanded is not None  # noqa: S101  there are no errors
+        new = config(reading.expanded)
+        try:
+            sockets = switch(self._supervisor.listeners, new.sockets)
+        except (SocketMismatch, LookupError, OSError) as error:
+            return [str(error)]
+        self._put_in_force(change, reading, new, sockets)
+        return []
+
+    def _put_in_force(self, change: Change, reading: Reading, new: Config, sockets: Switch) -> None:
+        supervisor = self._supervisor
+        fds = dict(supervisor.listeners.fds)
+        supervisor.listeners.become(sockets.wanted)
+        moved = [name for name, fd in supervisor.listeners.fds.items() if fds.get(name) != fd]
+        turnover = Turnover(supervisor, reading.differences, moved)
+        turnover.configure(new, change.because())
+        self._last = turnover.tasks()
+        if self.reader is not None:
+            self.reader.accept(reading)
+        self._in_force = reading
+        supervisor.configured(new)
+        self.on_applied(new)
+        supervisor.log.info("configuration applied", change=change.id, **turnover.summary())
+        supervisor.changes.go_on(change, self._last)
+        turnover.carry_out(change.because())
+        for one in sockets.left:
+            one.close()
+        supervisor.review(change)
+
+    def _repeat(self, change: Change) -> None:
+        """Wait for what the last one has not achieved, if it is still wanted."""
+        tasks = [
+            Task(task.watcher, task.slot, task.goal)
+            for task in self._last
+            if task.state is not TaskState.DONE and _is_still_wanted(task)
+        ]
+        self._supervisor.log.info("configuration is in force already", change=change.id)
+        self._supervisor.changes.go_on(change, tasks)
+        self._supervisor.review(change)
+
+    def _over(self, change: Change) -> None:
+        self._under_way -= 1
+        if not self._under_way:
+            self._supervisor.on_reloading(False, _why(change))
+
+
+def _cannot_change(each: Difference) -> str:
+    old, new = (value if value is not None else "nothing" for value in (each.old, each.new))
+    return (
+        f"{each.key} cannot change from {old} to {new} while the supervisor runs: restart it, "
+        "or undo that"
+    )
+
+
+def _is_still_wanted(task: Task) -> bool:
+    """Tell whether no other command has come meanwhile."""
+    watcher, slot = task.watcher, task.slot
+    if watcher is None or watcher.slots.get(slot.index) is not slot:
+        return False
+    return watcher.wants(slot) is (task.goal is Goal.UP)
+
+
+def _why(change: Change) -> str:
+    """Say why a change has failed; "" if it has not."""
+    if change.state is TaskState.DONE:
+        return ""
+    failed = (f"{t.slot.name}: {t.reason}" for t in change.tasks if t.state is not TaskState.DONE)
+    return f"apply failed: {next(iter(change.problems), None) or next(failed, change.state.value)}"
