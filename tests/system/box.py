@@ -2,7 +2,8 @@
 
 The root is this machine's, or that of a newer Debian (debian.py).  What is written inside
 goes to a tmpfs.  The mounts are in a mount namespace of the container's own and its
-processes in a cgroup of its own, so that nothing stays when the test run is killed.
+processes in a cgroup of its own, which a process of nobody's removes when the test run
+ends, however it ends.
 """
 
 from __future__ import annotations
@@ -18,14 +19,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 
 import pidsup
-from tests.support import LIMIT_S, wait_until
+from tests.support import LIMIT_S, await_end, read_all, read_line, wait_until
 from tests.system.debian import debian_root
 
 _NUMBERS = itertools.count(1)
@@ -46,16 +46,37 @@ _MASKED = """
     systemd-update-utmp.service
     """.split()
 
-# $1 scratch directory, $2 root, $3 cgroups, $4 trees to be seen at their own paths; then
-# the command.  Each tree gets an overlay: others than its owner shall pass through it.
+# $1 scratch directory, $2 cgroups; then the command.  It is no child of the test run, where
+# some tests wait for any child there is.
+_KEEP = """
+scratch=$1 groups=$2
+shift 2
+mkdir $groups
+(
+    for group in $groups; do echo 0 > "$group/cgroup.procs"; done
+    exec "$@"
+) >&2 &
+echo $!
+cat  # until the other end is closed
+kill -KILL $!
+wait $!
+for group in $groups; do
+    [ ! -e "$group/cgroup.kill" ] || echo 1 > "$group/cgroup.kill"
+done
+for try in $(seq 1000); do
+    find $groups -depth -type d -exec rmdir {} + 2>/dev/null
+    [ -n "$(ls -d $groups 2>/dev/null)" ] || break
+    sleep 0.01
+done
+rmdir "$scratch"
+"""
+
+# $1 scratch directory, $2 root, $3 trees to be seen at their own paths; then the command.
+# Each tree gets an overlay: others than its owner shall pass through it.
 _MAKE = f"""
 set -eu
-scratch=$1 root=$2 groups=$3 trees=$4
-shift 4
-for group in $groups; do
-    mkdir "$group"
-    echo $$ > "$group/cgroup.procs"
-done
+scratch=$1 root=$2 trees=$3
+shift 3
 mount -t tmpfs -o mode=755 tmpfs "$scratch"
 cd "$scratch"
 overlay() {{
@@ -112,7 +133,7 @@ class User(NamedTuple):
 
 
 class Box:
-    """A booted systemd.  Owns nspawn's process, its cgroups and a scratch directory."""
+    """A booted systemd.  Owns pipes to the process that keeps it, and a pidfd of nspawn's."""
 
     def __init__(self, root: Path = Path("/")) -> None:
         """Boot it, and wait until all has started."""
@@ -125,7 +146,7 @@ class Box:
         self._groups = [f"{tree}/{self.name}" for tree in _cgroup_trees()]
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as messages:
             messages.bind(f"\0{self.name}")
-            self._nspawn = self._start(root)
+            self._keeper, self._nspawn = self._start(root)
             try:
                 self._await_boot(messages)
                 self._settle()
@@ -133,39 +154,36 @@ class Box:
                 self.close()
                 raise
 
-    def _start(self, root: Path) -> subprocess.Popen[bytes]:
+    def _start(self, root: Path) -> tuple[subprocess.Popen[bytes], int]:
         nspawn = ["systemd-nspawn", "-D", f"{self._scratch}/root", "--boot", "--quiet"]
         nspawn += ["--register=no", "--keep-unit", "--console=pipe", "--notify-ready=yes"]
         nspawn += [f"--machine={self.name}", "--private-network", "--resolv-conf=off"]
-        arguments = [self._scratch, str(root), " ".join(self._groups), " ".join(self.trees)]
-        # Its end comes with ours, and with its own that of all inside.
-        dependent = ["setpriv", "--pdeathsig=KILL", "unshare", "--mount"]
-        return subprocess.Popen(
-            [*dependent, "sh", "-c", _MAKE, "sh", *arguments, *nspawn],
-            stdin=subprocess.DEVNULL,
-            stdout=self._log,
+        keep = ["setsid", "--fork", "sh", "-c", _KEEP, "sh", self._scratch, " ".join(self._groups)]
+        make = ["unshare", "--mount", "sh", "-c", _MAKE, "sh", self._scratch, str(root)]
+        keeper = subprocess.Popen(
+            [*keep, *make, " ".join(self.trees), *nspawn],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
             stderr=self._log,
             env={
                 **_ENVIRONMENT,
                 "SYSTEMD_NSPAWN_UNIFIED_HIERARCHY": "1",
                 "NOTIFY_SOCKET": f"@{self.name}",
             },
-            start_new_session=True,
         )
+        keeper.wait(LIMIT_S)  # it has forked
+        assert keeper.stdout is not None
+        return keeper, os.pidfd_open(int(read_line(keeper.stdout.fileno())))
 
     def _await_boot(self, messages: socket.socket) -> None:
         """Read what nspawn says: the pid of the container's pid 1, and later READY=1 of that."""
         deadline = time.monotonic() + _BOOT_S
         said: list[str] = []
-        pidfd = os.pidfd_open(self._nspawn.pid)
-        try:
-            while "READY=1" not in said:
-                wait_s = max(0.0, deadline - time.monotonic())
-                ready = select.select([messages.fileno(), pidfd], [], [], wait_s)[0]
-                assert messages.fileno() in ready, f"no systemd booted: {self._said()}"
-                said += messages.recv(8192).decode().splitlines()
-        finally:
-            os.close(pidfd)
+        while "READY=1" not in said:
+            wait_s = max(0.0, deadline - time.monotonic())
+            ready = select.select([messages.fileno(), self._nspawn], [], [], wait_s)[0]
+            assert messages.fileno() in ready, f"no systemd booted: {self._said()}"
+            said += messages.recv(8192).decode().splitlines()
         (self.leader,) = (int(s.split("=")[1]) for s in said if "LEADER_PID=" in s)
 
     def _settle(self) -> None:
@@ -312,35 +330,30 @@ class Box:
 
     # --- its end
 
-    def poweroff(self) -> int:
-        """Halt it as an operator would, and return nspawn's exit code."""
-        os.kill(self.leader, signal.SIGRTMIN + 4)  # poweroff.target, systemd(1); our grandchild
-        return self._nspawn.wait(LIMIT_S)
+    def poweroff(self) -> None:
+        """Halt it as an operator would."""
+        os.kill(self.leader, signal.SIGRTMIN + 4)  # poweroff.target, systemd(1)
+        await_end(self._nspawn)
 
     def close(self) -> None:
         """Kill all that is left of it, and remove what it was in; may be called twice."""
-        for group in self._groups:
-            with suppress(OSError):
-                Path(group, "cgroup.kill").write_text("1")
-        self._nspawn.kill()  # it may not have come as far as into the cgroup
-        self._nspawn.wait(LIMIT_S)
-        for group in self._groups:
-            wait_until(lambda group=group: _is_removed(group), f"{group} empty")  # type: ignore[misc]
+        if self._nspawn < 0:
+            return
+        os.close(self._nspawn)
+        self._nspawn = -1
+        assert self._keeper.stdin is not None
+        assert self._keeper.stdout is not None
+        with self._keeper.stdout as out:
+            self._keeper.stdin.close()
+            read_all(out.fileno())
+        said = self._said()
         self._log.close()
-        with suppress(FileNotFoundError):
-            os.rmdir(self._scratch)  # its content was of another mount namespace
+        left = [path for path in (*self._groups, self._scratch) if os.path.exists(path)]
+        assert not left, f"{left} are left: {said}"
 
 
 def _cgroup_trees() -> list[str]:
     return [tree for tree in _TREES if os.path.isdir(tree)] or ["/sys/fs/cgroup"]
-
-
-def _is_removed(group: str) -> bool:
-    """Remove a cgroup and all below it; what was killed may take a moment to be gone."""
-    for directory, _, _ in os.walk(group, topdown=False):
-        with suppress(OSError):
-            os.rmdir(directory)
-    return not os.path.exists(group)
 
 
 def _needed_trees(*, with_python: bool) -> list[str]:

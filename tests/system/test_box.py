@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from tests.support import my_children, wait_until
 from tests.system.box import Box
 
 
@@ -49,7 +50,16 @@ def test_nothing_of_it_is_on_this_machine(fresh_box: Box) -> None:
     assert not os.path.exists("/etc/mark")
     name = os.path.basename(fresh_box._scratch)
     assert name not in Path("/proc/mounts").read_text()
-    assert fresh_box.poweroff() == 0
+    fresh_box.poweroff()
     fresh_box.close()
     assert not os.path.exists(fresh_box._scratch)
+    assert not any(map(os.path.exists, fresh_box._groups))
+
+
+def test_it_is_nobodys_child_and_ends_with_the_pipe_to_it(fresh_box: Box) -> None:
+    """As when the test run is killed."""
+    assert my_children() == []
+    assert fresh_box._keeper.stdin is not None
+    fresh_box._keeper.stdin.close()
+    wait_until(lambda: not os.path.exists(fresh_box._scratch), "removed")
     assert not any(map(os.path.exists, fresh_box._groups))
