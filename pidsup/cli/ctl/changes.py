@@ -90,6 +90,7 @@ def in_detail(change: Message, terminal: Terminal, times: Times, *, here: bool) 
         f"{asked}; {verb} {took(change)}",
         f"  {change['over']} of {change['total']} slots are over",
     ]
+    lines += [f"  {clean(problem)}" for problem in change.get("problems", ())]
     names = max((len(task["slot"]) for task in change["tasks"]), default=0)
     for task in change["tasks"]:
         state = terminal.state(task["state"], 10)

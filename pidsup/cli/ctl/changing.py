@@ -1,4 +1,4 @@
-"""Commands that change something: start, stop, restart, scale, signal, shutdown."""
+"""Commands that change something: start, stop, restart, scale, signal, apply, shutdown."""
 
 from __future__ import annotations
 
@@ -47,6 +47,16 @@ def shutdown(given: Given, client: Client) -> int:
     """Stop everything and end the supervisor."""
     given.selectors = []
     return _do(given, client, "Shutdown")
+
+
+def apply(given: Given, client: Client) -> int:
+    """Want the supervisor to be as its configuration says now."""
+    given.selectors = []
+    if given.dry_run:
+        from pidsup.cli.ctl.diff import dry_run
+
+        return dry_run(given, client)
+    return _do(given, client, "Apply")
 
 
 def signal(given: Given, client: Client) -> int:
@@ -128,6 +138,8 @@ def _at_rest(watcher: Message) -> str:
 def summary(change: Message) -> str:
     """Word a change in a line."""
     slots = many(change.get("total", len(change["tasks"])), "slot")
+    if change["kind"] == "apply" and change["state"] == "done" and not change["total"]:
+        slots = "no slot had to change"
     if change["state"] == "doing":
         return f"{change['kind']}: under way as change {change['id']}, {slots}"
     return f"{change['kind']}: {change['state']}, {slots}"

@@ -59,12 +59,14 @@ class Command:
     """A command: what it is called, what it takes, and where it is done.
 
     *how* is "module:function" within this package; the function takes the arguments and,
-    if *connects*, a client.  *outputs* are the values of -o, the default first.
+    if *connects*, a client.  *outputs* are the values of -o, the default first.  *alone*, as
+    *how*, takes the arguments and why there is no supervisor, where there is none.  What
+    stands behind -- goes to the program that it *passes_on* to.
     """
 
     __slots__ = (
-        "aliases", "arguments", "connects", "examples", "hidden", "how", "more", "name",
-        "options", "outputs", "text",
+        "aliases", "alone", "arguments", "connects", "examples", "hidden", "how", "more", "name",
+        "options", "outputs", "passes_on", "text",
     )  # fmt: skip
 
     def __init__(
@@ -79,6 +81,8 @@ class Command:
         outputs: Sequence[str] = (),
         examples: Sequence[tuple[str, str]] = (),
         aliases: Sequence[str] = (),
+        alone: str = "",
+        passes_on: str = "",
         connects: bool = True,
         hidden: bool = False,
     ) -> None:
@@ -91,6 +95,8 @@ class Command:
         self.outputs = outputs
         self.examples = examples
         self.aliases = aliases
+        self.alone = alone
+        self.passes_on = passes_on
         self.connects = connects
         self.hidden = hidden
 
@@ -240,20 +246,37 @@ _ALL = (
             Option("-n --lines", "so many lines of the past, or all", "N", "lines"),
             Option("--since", "nothing older: 10min (ago), or 2026-03-01 14:00", "TIME", "since"),
             Option("--stream", "only one of the two", choices=("stdout", "stderr")),
-            Option("-t --timestamps", "show when each line was read"),
+            Option("-t --timestamps", "show when each line was read; the journal always does"),
+            Option("--until", "nothing newer; this and the next: of the journal", "TIME", "since"),
+            Option("-p --priority", "only of this priority or worse: err, 0..4", "PRIORITY"),
+            Option("-g --grep", "only what a regular expression matches", "PATTERN"),
+            Option("-r --reverse", "the newest first"),
+            Option("-x --catalog", "with explanations of what the supervisor says"),
+            Option("--no-pager", "do not use a pager"),
             *_TIMES,
         ),
-        more="""The supervisor keeps the last lines of each slot.  plain prints what was written,
+        more="""Output that goes to the journal, as it does by itself under systemd, is shown by
+        journalctl(1), with what the supervisor says of the selected: all its formats can be asked
+        for by -o, and what stands behind -- is for it.  Slots that are gone can be selected, too,
+        and where the supervisor does not run its past is shown.
+        Otherwise the supervisor keeps the last lines of each slot.  plain prints what was written,
         byte for byte; prefixed, the default, puts the name of the slot before each line, and on a
         terminal shows what would steer that, but for colours; json prints an object per line.
         What had to be left out is said on standard error.""",
-        outputs=("prefixed", "plain", "json"),
+        outputs=(
+            "prefixed", "plain", "json", "short", "short-precise", "short-iso", "short-full",
+            "short-monotonic", "short-unix", "with-unit", "verbose", "cat", "export",
+            "json-pretty", "json-seq", "json-sse",
+        ),
         examples=(
             ("pidsupctl logs -f web", "watch a watcher"),
             ("pidsupctl logs -n 100 --stream stderr web:3", ""),
             ("pidsupctl logs --since 10min -o plain web > web.txt", ""),
+            ("pidsupctl logs -x -p warning web -- --boot=-1", "in the journal, before the boot"),
         ),
         aliases=("log", "tail"),
+        alone="journal:of_the_past",
+        passes_on="journalctl",
     ),
     Command(
         "events",
@@ -368,6 +391,34 @@ _ALL = (
         examples=(
             ("pidsupctl run web python3 manage.py migrate", ""),
             ("pidsupctl run web", "a shell"),
+        ),
+    ),
+    Command(
+        "diff",
+        "show what differs from the configuration in force",
+        "diff:run",
+        more="""Reads the configuration files of the supervisor again, and compares field by field
+        with what is in force; what applying a difference takes stands behind it.  Needs the
+        right to everything, as environments may hold secrets.  Exit code: 0 nothing differs, 1
+        something does, 2 the files cannot be used.""",
+        outputs=_TABLE,
+        examples=(("pidsupctl diff", ""),),
+    ),
+    Command(
+        "apply",
+        "read the configuration again, and be as it says",
+        "changing:apply",
+        (),
+        (Option("--dry-run", "show what would change, as diff does"), *_CHANGED),
+        more="""Reads the configuration files of the supervisor again and checks them as `pidsup
+        check` does; where something is wrong nothing is changed.  Otherwise watchers come and
+        go, and change: only those restart of which something changes that needs it.  SIGHUP does
+        the same.  Waits until it is done.  Exit code with --dry-run: 0 it can be applied, or
+        1.""",
+        outputs=_TABLE,
+        examples=(
+            ("pidsupctl apply", ""),
+            ("pidsupctl apply --dry-run", "what would change"),
         ),
     ),
     Command(

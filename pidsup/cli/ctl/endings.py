@@ -45,6 +45,9 @@ def worded(name: str, parameters: Message) -> str:
         )
     if name == "Failed":
         change = parameters["change"]
+        if change.get("problems"):
+            lines = (f"\n  {clean(problem)}" for problem in change["problems"])
+            return f"{change['kind']} failed, nothing was changed:{''.join(lines)}"
         if change["total"] == 0:  # of a signal
             return f"{change['kind']} failed: no worker runs in {clean(change['what'])}"
         return f"{change['kind']} failed{_left(change)}"

@@ -73,7 +73,7 @@ def line(event: Message, terminal: Terminal, times: Times, *, here: bool) -> str
     subject, state, details = event["subject"], event["state"], []
     if event["change"] is not None:
         subject, details = f"change {subject}", _of_change(event["change"], here=here)
-    elif event["kind"] == "watcher" and state != "listening":  # it is what is wanted
+    elif event["kind"] == "watcher" and state in ("running", "stopped"):  # it is what is wanted
         state, details = "wanted", [_wanted(event)]
     if event["pid"] is not None:
         details.append(f"pid {event['pid']}")
