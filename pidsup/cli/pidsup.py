@@ -1,4 +1,4 @@
-"""The program `pidsup`: run, exec, check, schema.
+"""The program `pidsup`: run, exec, check, schema, install-units.
 
 `run` and `exec` do not parse their arguments here: see cli.run, which wants nothing in
 memory that only the start needs.

@@ -14,6 +14,18 @@ from tests.system.box import Box, User
 #: What `systemd-analyze security` says: 0 is best, 10 worst; docs/systemd.md has them too.
 _EXPOSURE = {"pidsup.service": 8.9, "hardened": 4.2}
 
+_DROP_INS = "/etc/systemd/system/pidsup@shop.service.d"
+
+# It says that it is ready when it has been told to: by a file.
+_SLOW = """
+import os, socket, sys, time
+while not os.path.exists(sys.argv[1]):
+    time.sleep(0.02)
+with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as to:
+    to.sendto(b"READY=1", os.environ["NOTIFY_SOCKET"])
+time.sleep(1000)
+"""
+
 # Answers with what it is, and leaves a file.
 _WEB = """
 import os, socket, sys
@@ -112,6 +124,32 @@ def test_journalctl_explains(installed: Box) -> None:
 # --- starting and stopping
 
 
+def test_start_returns_when_the_workers_are_ready(installed: Box) -> None:
+    installed.put("/srv/slow.py", _SLOW)
+    configure(
+        installed,
+        f"""
+        [watchers.web]
+        command = ["{installed.python}", "/srv/slow.py", "/run/go"]
+        type = "notify"
+        workers = 2
+        """,
+    )
+    installed.systemctl("enable", "--now", "--no-block", "pidsup@shop")
+    installed.wait_for("pidsup@shop", "activating")
+    wait_until(
+        lambda: installed.path("/run/pidsup/shop/control.sock").exists(), "socket", every_s=0.02
+    )
+    assert installed.systemctl("is-active", "pidsup@shop", check=False).stdout == "activating\n"
+    installed.put("/run/go", "")
+    installed.systemctl("start", "pidsup@shop")
+    assert all(pids(installed).values())
+    assert installed.systemctl("is-active", "pidsup@shop").stdout == "active\n"
+    assert installed.systemctl("is-enabled", "pidsup@shop").stdout == "enabled\n"
+    assert "2 workers ready" in installed.show("pidsup@shop", "StatusText")["StatusText"]
+    assert "Status: " in installed.status("pidsup@shop")
+
+
 def test_stop_ends_all_and_restart_begins_anew(installed: Box) -> None:
     """Another supervisor's runtime directory is beside, and stays."""
     for name in ("shop", "other"):
@@ -204,6 +242,42 @@ def test_a_worker_that_never_becomes_ready_fails_the_start(installed: Box) -> No
     installed.systemctl("stop", "pidsup@shop")
 
 
+# --- reload
+
+
+def test_reload_returns_when_the_configuration_is_applied(installed: Box) -> None:
+    document = """
+        [watchers.same]
+        command = "sleep 1000"
+        [watchers.web]
+        command = "sleep 1000"
+        """
+    configure(installed, document)
+    installed.systemctl("start", "pidsup@shop")
+    before = pids(installed)
+    configure(installed, document + "workers = 3\n")
+    installed.systemctl("reload", "pidsup@shop")
+    after = pids(installed)
+    assert sorted(after) == ["same:0", "web:0", "web:1", "web:2"]
+    assert {name: after[name] for name in before} == before
+    assert installed.systemctl("is-active", "pidsup@shop").stdout == "active\n"
+    installed.systemctl("reload", "pidsup@shop")  # nothing has changed: that is done, too
+    assert pids(installed) == after
+
+
+def test_reload_fails_with_a_wrong_configuration_and_changes_nothing(installed: Box) -> None:
+    configure(installed, "watchers.web.command = 'sleep 1000'")
+    installed.systemctl("start", "pidsup@shop")
+    before = pids(installed)
+    configure(installed, "watchers.web.command = 'sleep 1000'\nwatchers.web.wrokers = 2\n")
+    assert installed.systemctl("reload", "pidsup@shop", check=False).returncode == 1
+    assert "watchers.web.wrokers" in installed.status("pidsup@shop")
+    assert installed.systemctl("is-active", "pidsup@shop").stdout == "active\n"
+    assert pids(installed) == before
+    configure(installed, "watchers.web.command = 'sleep 1000'")
+    installed.systemctl("reload", "pidsup@shop")
+
+
 # --- what is special
 
 
@@ -267,6 +341,9 @@ def test_ordinary_workers_do_not_notice_the_hardened_sandbox(box: Box) -> None:
     )
     box.run("install", "-d", "-m", "0777", "/var/lib/web")
     box.run(box.pidsup, "install-units", "--hardened")
+    trees = " ".join(box.trees)  # which may be in /tmp, and it gets one of its own
+    box.put(f"{_DROP_INS}/trees.conf", f"[Service]\nBindReadOnlyPaths={trees}\n")
+    box.systemctl("daemon-reload")
     box.systemctl("start", "pidsup@shop")
     assert get(box, "http://127.0.0.1:8082/").startswith(f"{uid} ")
     served = get(box, "--unix-socket", "/run/web.sock", "http://localhost/")
@@ -295,6 +372,7 @@ def test_a_users_own_systemd_runs_it_as_well(box: Box) -> None:
     box.systemctl("enable", "--now", "pidsup@shop", user=user)
     assert box.systemctl("is-active", "pidsup@shop", user=user).stdout == "active\n"
     assert "web" in ctl(box, "status", user=user)
+    box.systemctl("reload", "pidsup@shop", user=user)
     box.systemctl("restart", "pidsup@shop", user=user)
     box.systemctl("stop", "pidsup@shop", user=user)
     assert box.show("pidsup@shop", "Result", user=user)["Result"] == "success"
