@@ -16,8 +16,8 @@ _BEGIN, _END, _PARAMS, _STDIN, _STDOUT = 1, 3, 4, 5, 6
 _RESPONDER = struct.pack(">HB5x", 1, 0)  # and hang up afterwards
 
 
-def get(host: str, port: int, script: str, query: str) -> bytes:
-    """Run a script, and return the body of its answer; EOFError where that is cut off."""
+def asked(host: str, port: int, script: str, query: str = "") -> socket.socket:
+    """Ask for a script, and return the connection, which the caller owns."""
     variables = {
         "REQUEST_METHOD": "GET",
         "SCRIPT_FILENAME": script,
@@ -29,19 +29,22 @@ def get(host: str, port: int, script: str, query: str) -> bytes:
         for name, value in variables.items()
     )
     said = [(_BEGIN, _RESPONDER), (_PARAMS, params), (_PARAMS, b""), (_STDIN, b"")]
-    with socket.create_connection((host, port), LIMIT_S) as connection:
-        connection.sendall(b"".join(_record(kind, content) for kind, content in said))
-        with connection.makefile("rb") as answer:
-            answered = b""
-            while True:
-                header = answer.read(_HEADER.size)
-                if len(header) < _HEADER.size:
-                    raise EOFError
-                _, kind, _, length, padding = _HEADER.unpack(header)
-                content = answer.read(length + padding)[:length]
-                if kind == _END:
-                    return answered.partition(b"\r\n\r\n")[2]
-                answered += content if kind == _STDOUT else b""
+    connection = socket.create_connection((host, port), LIMIT_S)
+    connection.sendall(b"".join(_record(kind, content) for kind, content in said))
+    return connection
+
+
+def answer(connection: socket.socket) -> bytes:
+    """Return the body of the answer; EOFError where that is cut off."""
+    body = b""
+    with connection.makefile("rb") as file:
+        while header := file.read(_HEADER.size):
+            _, kind, _, length, padding = _HEADER.unpack(header)
+            content = file.read(length + padding)[:length]
+            if kind == _END:
+                return body.partition(b"\r\n\r\n")[2]
+            body += content if kind == _STDOUT else b""
+    raise EOFError
 
 
 def _record(kind: int, content: bytes) -> bytes:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
+import select
 import signal
+import socket
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from http.client import HTTPConnection, RemoteDisconnected
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -39,22 +42,35 @@ class Server(NamedTuple):
     changes: Mapping[str, str] = {}  #: of the recipe
 
 
+#: The answer to /slow, which takes a third of a second, and a file says when that begins.
+SLOW = b"x" * 5000
+
 _WSGI = """
-import os
+import os, time
 
 def app(environ, start_response):
     start_response("200 OK", [("Content-Type", "text/plain")])
-    return [str(os.getpid()).encode()]
+    if environ["PATH_INFO"] != "/slow":
+        return [str(os.getpid()).encode()]
+    open("asked", "w").close()
+    time.sleep(0.3)
+    return [b"x" * 5000]
 """
 _ASGI = """
-import os
+import asyncio, os
 
 async def app(scope, receive, send):
     assert scope["type"] == "http"
+    body = str(os.getpid()).encode()
+    if scope["path"] == "/slow":
+        open("asked", "w").close()
+        await asyncio.sleep(0.3)
+        body = b"x" * 5000
     await send({"type": "http.response.start", "status": 200, "headers": []})
-    await send({"type": "http.response.body", "body": str(os.getpid()).encode()})
+    await send({"type": "http.response.body", "body": body})
 """
 _NGINX = """
+user root;
 pid DIRECTORY/nginx.pid;
 error_log stderr;
 events {}
@@ -67,25 +83,37 @@ http {
     scgi_temp_path DIRECTORY/scgi;
     server {
         listen HOST:8080;
-        return 200 $pid;
+        location / { return 200 $pid; }
+        location /slow { limit_rate 4k; root DIRECTORY; }
     }
 }
 """
 _FPM = """
 [global]
 error_log = /dev/stderr
+process_control_timeout = 10s
 [www]
-user = nobody
-group = nogroup
+user = root
 listen = HOST:9000
 pm = static
 pm.max_children = 1
 pm.status_path = /status
 """
+_PHP = """<?php
+file_put_contents("DIRECTORY/asked", "");
+usleep(300000);
+echo str_repeat("x", 5000);
+"""
 _NODE = """
+const fs = require("fs");
 const http = require("http");
-const server = http.createServer((request, response) => response.end(String(process.pid)));
+const server = http.createServer((request, response) => {
+    if (request.url != "/slow") return response.end(String(process.pid));
+    fs.writeFileSync("asked", "");
+    setTimeout(() => response.end("x".repeat(5000)), 300);
+});
 server.listen({ fd: Number(process.argv[2]) });
+process.on("SIGTERM", () => server.close());
 """
 
 
@@ -104,8 +132,13 @@ SERVERS = {
         changes={'"shop:app"': '"--bind", "fd://{sockets.http}", "shop:app"'},
     ),
     "uvicorn": Server("uvicorn", f"{_BIN}/uvicorn", {"shop.py": _ASGI}),
-    "nginx": Server("nginx", _found("nginx"), {"nginx.conf": _NGINX}),
-    "php-fpm": Server("php-fpm", _found("php-fpm*"), {"php-fpm.conf": _FPM}),
+    "nginx": Server("nginx", _found("nginx"), {"nginx.conf": _NGINX, "slow": SLOW.decode()}),
+    "php-fpm": Server(
+        "php-fpm",
+        _found("php-fpm*"),
+        {"php-fpm.conf": _FPM, "slow.php": _PHP},
+        changes={'"--nodaemonize"': '"--nodaemonize", "--allow-to-run-as-root"'},
+    ),
     "node": Server("Node.js", _found("node"), {"server.js": _NODE}),
 }
 
@@ -129,13 +162,17 @@ def document(server: Server, directory: Path) -> str:
     return re.sub('(?<=command = \\[")[^"]*', server.program, text) + server.more
 
 
+def port_of(it: Daemon) -> int:
+    return int(it.status()["sockets"][0]["address"].rpartition(":")[2])
+
+
 def ask(it: Daemon) -> int:
     """Return the pid of the process that answers.
 
     Who is killed takes what it has accepted with it, and the next connection has another
     server; that none is refused is the supervisor's doing.
     """
-    port = int(it.status()["sockets"][0]["address"].rpartition(":")[2])
+    port = port_of(it)
     deadline = time.monotonic() + LIMIT_S
     while time.monotonic() < deadline:
         try:
@@ -155,8 +192,9 @@ def _ask_http(port: int) -> int:
 
 
 def _ask_fastcgi(port: int) -> int:
-    (process,) = json.loads(fastcgi.get(HOST, port, "/status", "json&full"))["processes"]
-    return int(process["pid"])
+    with fastcgi.asked(HOST, port, "/status", "json&full") as connection:
+        (process,) = json.loads(fastcgi.answer(connection))["processes"]
+        return int(process["pid"])
 
 
 def parent(pid: int) -> int:
@@ -211,3 +249,31 @@ def test_it_answers_on_the_socket_whatever_of_it_is_killed(
         assert worker(it)["pid"] == parent(third)
     assert second != first
     assert worker(it)["restarts"] == 1, it.log()
+
+
+def test_what_is_under_way_is_finished_after_the_stop_signal(
+    daemon: Start, tmp_path: Path, server: Server
+) -> None:
+    it = daemon(document(server, tmp_path), environment={"HOME": str(tmp_path)})
+    ask(it)
+    with slowly(port_of(it), tmp_path) as (connection, answer):
+        asked = tmp_path / "asked"
+        wait_until(lambda: asked.exists() or select.select([connection], [], [], 0)[0], "it begins")
+        assert it.ctl("stop", "--no-wait", "*").returncode == 0
+        assert answer() == SLOW
+    assert it.ctl("stop", "*").returncode == 0
+
+
+@contextmanager
+def slowly(port: int, directory: Path) -> Iterator[tuple[socket.socket, Callable[[], bytes]]]:
+    """Ask for what takes a while; give the connection, and what waits for the answer."""
+    if port == 9000:
+        with fastcgi.asked(HOST, port, f"{directory}/slow.php") as connection:
+            yield connection, lambda: fastcgi.answer(connection)
+        return
+    http = HTTPConnection(HOST, port, timeout=LIMIT_S)
+    try:
+        http.request("GET", "/slow")
+        yield http.sock, lambda: http.getresponse().read()
+    finally:
+        http.close()
