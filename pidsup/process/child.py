@@ -133,6 +133,11 @@ class Child:
         if self._on_exit is not None:
             self._on_exit()
 
+    @property
+    def roots(self) -> list[int]:
+        """Return what leads to all of its processes: the first, and the main one."""
+        return [self.main_pid] if self._reaped else list(dict.fromkeys((self.pid, self.main_pid)))
+
     # --- another main process
 
     def follow(self, pid: int, pidfd: int) -> None:
@@ -200,10 +205,13 @@ class Child:
         self._unpin_gone()  # their numbers may be those of others by now
         if not self._reaped and self._session_of(pid) == self.pid:
             return True
-        roots = {*self._pinned} if self._reaped else {self.pid, *self._pinned}
+        roots = self._roots()
         line = self._line_to(roots, pid)
         # Twice: a parent may have gone meanwhile, and its number be another's.
         return line is not None and line == self._line_to(roots, pid)
+
+    def _roots(self) -> set[int]:
+        return {*self._pinned} if self._reaped else {self.pid, *self._pinned}
 
     def _session_of(self, pid: int) -> int:
         try:
@@ -324,7 +332,7 @@ class Child:
     def processes(self) -> set[int]:
         """Return the pids of the tree as far as it is known: a hint, as `Kernel.children` is."""
         self.pin_descendants()
-        found = {self.pid, *self._pinned}
+        found = self._roots()
         todo = [pid for pid in self._kernel.adopted() if self._is_of_group(pid)]
         while todo:  # orphans of the group, and whom they have
             pid = todo.pop()

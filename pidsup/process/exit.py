@@ -25,6 +25,7 @@ class ExitReport(NamedTuple):
     asked_for: bool
     last_lines: Sequence[str] = ()  #: of its output, if it failed
     cause: str = ""  #: why we ended it though nobody had asked for that
+    said: str = ""  #: of its end by itself, before it came: sd_notify(3), ERRNO=
 
     @property
     def signal(self) -> str | None:
@@ -33,7 +34,8 @@ class ExitReport(NamedTuple):
 
     def __str__(self) -> str:
         """Word it for a person: "killed by SEGV, core dumped"."""
-        return f"{self.cause}: {self._how()}" if self.cause else self._how()
+        how = f"{self._how()} ({self.said})" if self.said else self._how()
+        return f"{self.cause}: {how}" if self.cause else how
 
     def _how(self) -> str:
         if self.signo is not None:
@@ -48,9 +50,10 @@ def report(
     asked_for: bool = False,
     last_lines: Sequence[str] = (),
     cause: str = "",
+    said: str = "",
 ) -> ExitReport:
     """Make the report of what the kernel says."""
-    return ExitReport(*ended, ran_s, asked_for, last_lines, cause)
+    return ExitReport(*ended, ran_s, asked_for, last_lines, cause, said)
 
 
 def ending(ended: Exit) -> Ending:

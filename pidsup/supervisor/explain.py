@@ -158,6 +158,7 @@ class _Teller:
         watcher = self.watcher_itself
         yield self._slot_wanted(slot)
         yield self._since(slot)
+        yield from self._says(slot)
         yield from self._last(slot)
         yield from self._failures(slot)
         yield from self._next(slot)
@@ -183,10 +184,31 @@ class _Teller:
         reason = self.watcher_itself.waits_for() if state is State.WAITING else slot.reason
         child = slot.child
         if state is State.READY and child is not None:
-            return f"It has been ready for {since}: pid {child.pid}, {slot.name}#{slot.serial}."
+            who = f"pid {child.main_pid}, {slot.name}#{slot.serial}"
+            return f"It has been ready for {since}: {who}."
+        if state is State.STARTING and child is not None:
+            who = f"pid {child.main_pid} has not said READY=1 yet"
+            return f"It has been starting for {since}: {who}."
         if state is State.STARTING:
             return f"It has been starting for {since}: its process is being made."
         return f"It has been {_WORDS.get(state, state.value)} for {since}{_because(reason)}."
+
+    def _says(self, slot: Slot) -> Iterator[str]:
+        """Tell what its worker says of itself, and who else has tried to."""
+        if slot.status_text:
+            yield f"It says of itself: {slot.status_text}"
+        if slot.reloading:
+            yield "It says that it is reloading."
+        if slot.stopping_itself:
+            yield "It says that it is stopping."
+        if slot.inbox is None:
+            return
+        if slot.inbox.store:
+            kept = _count(len(slot.inbox.store), "descriptor")
+            yield f"It has had {kept} kept for the next worker."
+        if slot.inbox.strangers:
+            ignored = _count(slot.inbox.strangers, "message")
+            yield f"{ignored} to it of processes that are not its worker's were ignored."
 
     def _last(self, slot: Slot) -> Iterator[str]:
         last = slot.last_exit
@@ -217,6 +239,8 @@ class _Teller:
             yield f"It is started again in {span(due_s)}; at once by: pidsupctl restart {name}"
         elif slot.state is State.FAILED:
             yield f"{self._given_up()} When that is mended: pidsupctl start {name}"
+        elif slot.state is State.STARTING and due_s is not None:
+            yield f"If it is not ready in {span(due_s)}, it is stopped (start_timeout)."
         elif slot.state is State.STOPPING and due_s is not None:
             yield f"If it has not ended in {span(due_s)}, the next step of its stop plan follows."
         elif slot.state is State.KILLING and slot.child is not None:

@@ -82,7 +82,7 @@ def _tree(slot: Slot, kernel: Kernel) -> Iterator[_Found]:
     """Yield the worker and its descendants, parents before their children."""
     if slot.child is None or slot.child.exit is not None:
         return
-    todo = [_Found(slot.child.pid, 0)]
+    todo = [_Found(pid, 0) for pid in slot.child.roots]
     seen = set()
     while todo:
         found = todo.pop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
 from typing import Any, NamedTuple
 
 from pidsup.config.expand import fill, names_in
@@ -32,13 +33,16 @@ class Surroundings(NamedTuple):
     null_fd: int  #: /dev/null, open for reading and writing; borrowed
     open_files: tuple[int, int]  #: soft and hard limit before the supervisor raised its own
     listeners: Mapping[str, int] = {}  #: the descriptor of each socket; borrowed
+    #: Where workers can talk to us, sd_notify(3): paths, or NUL and a name.
+    notify_addresses: Iterator[str] = iter(())
 
 
 def surroundings(
-    null_fd: int, open_files: tuple[int, int], listeners: Mapping[str, int]
+    null_fd: int, open_files: tuple[int, int], listeners: Mapping[str, int], notify: str
 ) -> Surroundings:
-    """Take them from this process."""
-    return Surroundings(dict(os.environ), null_fd, open_files, listeners)
+    """Take them from this process; *notify* is a directory, or NUL and a name."""
+    addresses = (f"{notify}/{number}" for number in count(1))
+    return Surroundings(dict(os.environ), null_fd, open_files, listeners, addresses)
 
 
 def is_per_slot(spec: WatcherSpec) -> bool:

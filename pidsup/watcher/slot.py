@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from errno import EINVAL
 from signal import SIGCONT, SIGKILL
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pidsup.config.model import WatcherSpec
 from pidsup.kernel import Exit, Kernel, Plan, SpawnError
@@ -23,6 +23,9 @@ from pidsup.policy.stopping import KILL_CHECK_S, PATIENT_LOOKS, StopPlan, clean_
 from pidsup.process.child import Child, Whom
 from pidsup.process.exit import ExitReport, ending, report, signal_name
 from pidsup.process.spawner import Request, Spawner, Start
+
+if TYPE_CHECKING:
+    from pidsup.watcher.inbox import Inbox
 
 #: Of one start, beside the plan: {the child's descriptor: ours}, variables.
 Extras = tuple[Mapping[int, int], Mapping[str, str]]
@@ -44,6 +47,9 @@ class Owner(Protocol):
 
     def open_output(self, slot: Slot) -> SlotOutput:
         """Return what takes the output of the slot's workers; the slot owns it."""
+
+    def open_inbox(self, slot: Slot) -> Inbox | None:
+        """Return what hears the slot's workers, None if nobody is to; the slot owns it."""
 
     def extras(self, slot: Slot) -> Extras:
         """Return what a start has beside the plan: the connection that it is for."""
@@ -70,7 +76,8 @@ class Owner(Protocol):
 class Slot:
     """A place for a worker.
 
-    Owns the worker's Child, which owns its pidfd, and the output that all its workers share.
+    Owns the worker's Child, which owns its pidfd, and what all its workers share: the output,
+    and the inbox for what they say of themselves.
     """
 
     __slots__ = (
@@ -92,6 +99,7 @@ class Slot:
         "child",
         "due_at",
         "generation",
+        "inbox",
         "index",
         "last_exit",
         "name",
@@ -127,6 +135,7 @@ class Slot:
         self.own_plan: Plan | None = None  #: where the slots of a watcher differ
         self.output: SlotOutput | None = None  #: from the first start on
         self.output_is_old = False  #: the next worker is to have another
+        self.inbox: Inbox | None = None  #: from the first start on, where it is needed
         self.restarts = 0  #: starts that nobody asked for
         self.last_exit: ExitReport | None = None
         #: Why the last start failed, if it did; only of the program itself in its own words.
@@ -180,7 +189,10 @@ class Slot:
         return self.due_at is not None and (self.state is not State.READY or self.stopping_itself)
 
     def close(self) -> None:
-        """Give up the output."""
+        """Give up the output and the inbox."""
+        if self.inbox is not None:
+            self.inbox.close()
+            self.inbox = None
         if self.output is not None:
             self.output.close()
             self.output = None
@@ -224,6 +236,11 @@ class Slot:
         return self.child is not None and self.child.signal(signo, whom)
 
     # --- what the worker says of itself, sd_notify(3)
+
+    @property
+    def awaits_process(self) -> bool:
+        """Tell whether a worker may be there that is not known yet."""
+        return self._request is not None
 
     def said_ready(self) -> None:
         """Hear READY=1."""
@@ -285,11 +302,25 @@ class Slot:
             self.output_is_old = False
         try:
             fds = {**self.output.fds(plan.uid), **fds}
-            return Start(plan, fds, {**self.output.variables, **variables})
+            variables = {**self.output.variables, **variables}
         except SpawnError:
             raise
         except OSError as error:
             raise SpawnError(error.errno or EINVAL, "pipe") from error
+        return self._with_inbox(Start(plan, fds, variables))
+
+    def _with_inbox(self, start: Start) -> Start:
+        """Add the way to us, and the descriptors that are kept, for a worker that needs it."""
+        if self.inbox is None:
+            try:
+                self.inbox = self._owner.open_inbox(self)
+            except OSError as error:
+                raise SpawnError(error.errno or EINVAL, "notify socket") from error
+        if self.inbox is None:
+            return start
+        self.inbox.begin(start.plan.uid)
+        fds, variables = self.inbox.extras()
+        return Start(start.plan, {**start.fds, **fds}, {**start.variables, **variables})
 
     def spawned(self, child: Child) -> None:
         """Take the child over."""
@@ -307,7 +338,7 @@ class Slot:
         try:
             self.handle(Event.SPAWNED)
         finally:
-            child.watch(self._exited)
+            child.watch(self._exited, None if self.inbox is None else self.inbox.hear_out)
 
     def spawn_failed(self, error: Exception | None) -> None:
         """Take note that there is no process."""
@@ -323,6 +354,8 @@ class Slot:
         self.handle(Event.SPAWN_FAILED)
 
     def _exited(self) -> None:
+        if self.inbox is not None:
+            self.inbox.hear_out()
         child = self.child
         assert child is not None and child.exit is not None and child.ended_at is not None  # noqa: S101, PT018  whoever calls this has just reaped it
         asked_for = self.state in (State.STOPPING, State.KILLING) and self._doom is None
@@ -333,6 +366,7 @@ class Slot:
             asked_for=asked_for,
             last_lines=self._last_lines(child.exit),
             cause="" if self._doom is None else self._cause,
+            said="" if self.inbox is None else self.inbox.said_of_its_end,
         )
         self._why = self.last_exit
         self._verdict = None
@@ -340,7 +374,7 @@ class Slot:
             self._owner.log.info(
                 "worker stopped",
                 slot=self.name,
-                pid=child.pid,
+                pid=child.main_pid,
                 serial=self.serial,
                 generation=self.generation,
                 how=self._why,
@@ -351,7 +385,7 @@ class Slot:
             self._decide(self._doom or ending(child.exit), ran_s=ready_s)
             self._log_end(
                 "worker ended",
-                pid=child.pid,
+                pid=child.main_pid,
                 serial=self.serial,
                 generation=self.generation,
                 how=self._why,

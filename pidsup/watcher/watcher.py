@@ -9,18 +9,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from errno import ENOENT
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pidsup.config.expand import names_in
 from pidsup.config.model import WatcherSpec
 from pidsup.kernel import Kernel, Plan
 from pidsup.log import Log
 from pidsup.loop.loop import Handle, Loop
+from pidsup.loop.sources import Sources
 from pidsup.output.outputs import Outputs, SlotOutput
 from pidsup.policy.lifecycle import Event, State
 from pidsup.process.spawner import Spawner
 from pidsup.watcher.plan import Surroundings, ingredients, is_per_slot, make_plan
 from pidsup.watcher.slot import Extras, Slot
+
+if TYPE_CHECKING:
+    from pidsup.watcher.inbox import Inbox
 
 #: Down for good: nothing but a command changes it.
 AT_REST = frozenset({State.STOPPED, State.FAILED, State.COMPLETED})
@@ -40,6 +44,7 @@ class Shared(NamedTuple):
     log: Log
     surroundings: Surroundings
     outputs: Outputs
+    sources: Sources
 
 
 class Superior(Protocol):
@@ -107,7 +112,8 @@ class Watcher:
     def __init__(self, spec: WatcherSpec, shared: Shared, superior: Superior) -> None:
         """Start out wanting nothing."""
         self.spec = spec
-        self.kernel, self.loop, self.spawner, self.log, self._around, self._outputs = shared
+        self.kernel, self.loop, self.spawner, self.log, self._around, *_ = shared
+        self._outputs, self._sources = shared.outputs, shared.sources
         self.generation = 1  #: of the spec
         self.running = False  #: wanted
         self.leaving = False  #: it goes with its last slot: the configuration has it no more
@@ -408,6 +414,15 @@ class Watcher:
         values.update((f"env.{name}", value) for name, value in self._around.environment.items())
         return self._outputs.open(self.spec.output, slot=slot.name, values=values)
 
+    def open_inbox(self, slot: Slot) -> Inbox | None:
+        """Open it where workers have something to say, or to be kept."""
+        spec = self.spec
+        if spec.type != "notify" and not spec.watchdog_s and not spec.fd_store_max:
+            return None
+        from pidsup.watcher.inbox import Inbox
+
+        return Inbox(slot, self, self._sources, self._around.notify_addresses)
+
     def output_kept(self) -> tuple[str, str]:
         """Say where its stdout and stderr can be read: memory, journal or none."""
         return self._outputs.kept(self.spec.output)
@@ -445,6 +460,8 @@ class Watcher:
             self.demand.settled(slot)
         self.reconcile_slot(slot)
         self._review()
+        if slot.inbox is not None and slot.state in AT_REST:
+            slot.inbox.store.close()  # there is no next worker to keep anything for
         self._superior.slot_settled(self, slot)
 
     def await_empty_tree(self, slot: Slot) -> None:

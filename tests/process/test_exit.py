@@ -27,6 +27,12 @@ def test_the_report_is_worded_for_a_person(ended: Exit, text: str) -> None:
     assert str(report(ended, ran_s=1.0, asked_for=False)) == text
 
 
+def test_what_a_worker_said_of_its_end_is_told_with_it() -> None:
+    """Behind how it came, and why we ended it in front."""
+    made = report(Exit(1, None), cause="it was not ready", said="EIO: Input/output error")
+    assert str(made) == "it was not ready: exited with 1 (EIO: Input/output error)"
+
+
 def test_the_report_has_all_that_is_known() -> None:
     """In the units of its names."""
     last = ["out of memory"]
@@ -42,6 +48,7 @@ def test_the_report_has_all_that_is_known() -> None:
         "asked_for": True,
         "last_lines": last,
         "cause": "",
+        "said": "",
     }
 
 

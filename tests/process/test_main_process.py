@@ -38,7 +38,9 @@ DAEMON = python(
     "import os, time\n"
     "if os.fork(): input(); os._exit(0)\n"
     "os.setsid()\n"
+    "parent = os.getpid()\n"
     "if os.fork(): os._exit(0)\n"
+    "while os.getppid() == parent: time.sleep(0.001)\n"
     "print(os.getpid(), flush=True)\n"
     "time.sleep(1000)\n"
 )

@@ -43,7 +43,7 @@ def summary(number: int, *watchers: str, tasks: int = 0) -> Summary:
 
 
 def test_a_slot_that_enters_a_state_is_told_with_its_worker(events: Events) -> None:
-    child = type("Child", (), {"pid": 4711, "exit": None})()
+    child = type("Child", (), {"main_pid": 4711, "exit": None})()
     events.slot(WEB, slot("web:3", State.READY, child=child))
     assert read(events) == [
         {
@@ -56,7 +56,7 @@ def test_a_slot_that_enters_a_state_is_told_with_its_worker(events: Events) -> N
 
 def test_the_end_of_a_worker_is_told_with_its_report(events: Events) -> None:
     report = ExitReport(None, 9, core=False, user_s=0.1, system_s=0.2, ran_s=3.0, asked_for=False)
-    child = type("Child", (), {"pid": 4711, "exit": object()})()
+    child = type("Child", (), {"main_pid": 4711, "exit": object()})()
     one = slot("web:3", State.CLEANING, child=child, last_exit=report, why=report)
     events.slot(WEB, one)
     [told] = read(events)

@@ -20,7 +20,7 @@ Popen = Callable[..., "subprocess.Popen[bytes]"]
 
 
 def child(pid: int) -> Any:
-    return type("Child", (), {"pid": pid, "exit": None, "started_at": LINUX.now() - 2})()
+    return type("Child", (), {"roots": [pid], "exit": None, "started_at": LINUX.now() - 2})()
 
 
 def look(*pids: int) -> tuple[list[Any], int]:

@@ -154,7 +154,9 @@ def test_the_variables_of_the_user_are_set(start: Start, inherit: bool) -> None:
 
 def test_surroundings_are_those_of_this_process() -> None:
     """All variables: a placeholder may name one that is not inherited."""
-    assert surroundings(7, (1, 2), {"a": 3}) == (dict(os.environ), 7, (1, 2), {"a": 3})
+    *others, addresses = surroundings(7, (1, 2), {"a": 3}, "/run/x/notify")
+    assert others == [dict(os.environ), 7, (1, 2), {"a": 3}]
+    assert [next(addresses), next(addresses)] == ["/run/x/notify/1", "/run/x/notify/2"]
 
 
 # --- sockets
