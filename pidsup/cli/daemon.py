@@ -143,7 +143,7 @@ def _put_together(
         parts.callback(server.close)
         where = shown(directory.address)
     upward = None
-    if "NOTIFY_SOCKET" in os.environ:
+    if os.environ.get("NOTIFY_SOCKET"):
         from pidsup.cli.upward import make_upward
 
         upward = make_upward(supervisor, parts)

@@ -160,7 +160,7 @@ class Upward:
             self._say(RELOADING=1, MONOTONIC_USEC=usec)
             self._extension.begin()
         else:
-            self._why_not_reloaded = f"not reloaded: {why_not}" if why_not else ""
+            self._why_not_reloaded = why_not
             self._run()
 
     # --- STATUS=

@@ -58,14 +58,14 @@ class Vitals:
                 if slot.due_at is not None and slot.due_at < late:
                     return f"a deadline of {slot.name} has passed {now - slot.due_at:.0f} s ago"
                 if slot.child is not None and not self._is_watched(slot):
-                    return f"nobody would hear of the end of {slot.name}, pid {slot.child.pid}"
+                    return f"nobody would hear of the end of {slot.name}, pid {slot.child.main_pid}"
         return ""
 
     def _is_watched(self, slot: Slot) -> bool:
         child = slot.child
         if child is None or child.exit is not None:
             return True
-        known = self._supervisor.spawner.children.get(child.pid)
+        known = self._supervisor.spawner.children.get(child.main_pid)
         return known is child and child.is_watched()
 
     def _reaping(self, now: float) -> str:

@@ -184,17 +184,17 @@ def test_a_reload_that_failed_ends_too_and_is_told_until_the_next(scene: Scene) 
     scene.watcher("web", READY)
     scene.began()
     scene.on_reloading(True, "")
-    scene.on_reloading(False, "shop.toml:3: unknown option")
+    scene.on_reloading(False, "apply failed: shop.toml:3: unknown option")
     assert scene.posted[-1][1] == {
         "READY": 1,
-        "STATUS": "1 worker ready; not reloaded: shop.toml:3: unknown option",
+        "STATUS": "1 worker ready; apply failed: shop.toml:3: unknown option",
     }
     scene.go(60)
     scene.move("web:0", BACKOFF, reason="x")
-    assert str(scene.status).endswith("; not reloaded: shop.toml:3: unknown option")
+    assert str(scene.status).endswith("; apply failed: shop.toml:3: unknown option")
     scene.on_reloading(True, "")
     scene.on_reloading(False, "")
-    assert "not reloaded" not in str(scene.status)
+    assert "apply failed" not in str(scene.status)
 
 
 def test_a_reload_in_the_midst_of_a_start_or_a_stop_is_not_told(scene: Scene) -> None:
