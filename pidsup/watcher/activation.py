@@ -174,16 +174,21 @@ class OnDemand:
 
     def _look_or_not(self) -> None:
         """Begin to look whether it is idle, once a worker is ready."""
-        watcher = self._watcher
-        looks = self.standing is Standing.ACTIVE and watcher.counts[State.READY] > 0
-        if looks and self._timer is None and watcher.spec.idle_timeout_s:
+        if self.standing is Standing.ACTIVE and self._timer is None and self._may_idle():
             self._idle_since = None
             self._judge(idle=False)
 
     def _look(self) -> None:
         self._timer = None
-        if self._watcher.counts[State.READY] and self._watcher.spec.idle_timeout_s:
+        if self._may_idle():
             self._judge(idle=self._is_idle())
+
+    def _may_idle(self) -> bool:
+        """Tell whether looks are of use: not as long as one that was started by name is to stay."""
+        watcher = self._watcher
+        if not watcher.spec.idle_timeout_s or not watcher.counts[State.READY]:
+            return False
+        return not any(slot.running for slot in watcher.slots.values())
 
     def _judge(self, *, idle: bool) -> None:
         now, timeout_s = self._watcher.kernel.now(), self._watcher.spec.idle_timeout_s
@@ -198,8 +203,8 @@ class OnDemand:
     def _is_idle(self) -> bool:
         """Tell whether all workers are ready, none has a connection, and nothing waits."""
         watcher = self._watcher
-        if not self._all_ready() or any(slot.running for slot in watcher.slots.values()):
-            return False  # one that was started by name is to stay
+        if not self._all_ready():
+            return False
         if any(map(watcher.kernel.is_readable, watcher.sockets().values())):
             return False
         uses = self._uses()
