@@ -56,14 +56,21 @@ def _main() -> int:
 
 
 def _run(given: Given) -> int:
-    module, _, name = given.does.how.partition(":")
-    # import_module() would bring importlib, which nothing else needs.
-    run = getattr(__import__(f"pidsup.cli.ctl.{module}", fromlist=[name]), name)
+    run = _function(given.does.how)
     return _connected(given, run) if given.does.connects else int(run(given))
 
 
+def _function(how: str) -> Callable[..., int]:
+    module, _, name = how.partition(":")
+    # import_module() would bring importlib, which nothing else needs.
+    found: Callable[..., int] = getattr(
+        __import__(f"pidsup.cli.ctl.{module}", fromlist=[name]), name
+    )
+    return found
+
+
 def _connected(given: Given, run: Callable[[Given, Client], int]) -> int:
-    from pidsup.cli.ctl.endings import FAILED, NOT_RUNNING, TIMED_OUT
+    from pidsup.cli.ctl.endings import FAILED, NOT_RUNNING, TIMED_OUT, Complaint
     from pidsup.cli.ctl.reach import reach
     from pidsup.client import CallFailed, NotAnswering, NotRunning
     from pidsup.errors import ProtocolError
@@ -73,7 +80,11 @@ def _connected(given: Given, run: Callable[[Given, Client], int]) -> int:
             return run(given, client)
     except CallFailed as error:
         return _refused(given, error)
-    except NotRunning as error:
+    except (NotRunning, Complaint) as error:
+        if getattr(error, "code", NOT_RUNNING) == NOT_RUNNING and given.does.alone:
+            return _function(given.does.alone)(given, error)
+        if isinstance(error, Complaint):
+            raise
         return _complain(str(error), NOT_RUNNING)
     except NotAnswering as error:
         return _complain(str(error), TIMED_OUT)

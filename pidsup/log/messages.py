@@ -7,6 +7,7 @@ in docs/journal.md.  `python -m pidsup.log.messages` prints that list.
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from typing import NamedTuple
 
 
@@ -17,6 +18,7 @@ class Message(NamedTuple):
     text: str  #: what has happened
 
 
+_NO_OUTPUT = Message("c84b957d9b054ea1b0742aa88ca077ce", "Output of workers cannot be written")
 _COMMAND = Message("386f6d3a89ba4008b65747a8f7cda373", "A command changes what is wanted")
 
 MESSAGES = {
@@ -62,9 +64,8 @@ MESSAGES = {
     "output dropped": Message(
         "dddc97ebf9c6451b81ca75830643f39c", "Output of a worker came faster than it was taken"
     ),
-    "cannot write output": Message(
-        "c84b957d9b054ea1b0742aa88ca077ce", "Output of workers cannot be written"
-    ),
+    "cannot write output": _NO_OUTPUT,
+    "cannot write file of output": _NO_OUTPUT,
     "cannot write the table": Message(
         "a283383797204560a59765dba8bcf611", "The supervisor cannot write down what runs"
     ),
@@ -72,8 +73,42 @@ MESSAGES = {
         "c724ff4ac7914d01b7a4ba3f5a0e3722", "Entries of the supervisor came faster than they went"
     ),
     "internal error": Message("cb3eec31c2af4181a7676feead408699", "A bug of pidsup"),
-    **dict.fromkeys(("start", "stop", "restart", "scale", "signal"), _COMMAND),
+    "configuration applied": Message(
+        "4aefc810262644d1a232646419019bda", "A configuration was put in force"
+    ),
+    "cannot apply": Message(
+        "3c00eb04514e49e980ecb1eca73d9840", "A configuration could not be put in force"
+    ),
+    "supervision does not work": Message(
+        "1ca044e20ada429aa9e2cc02afd81a40", "The supervisor finds that it does not supervise"
+    ),
+    "cannot become ready": Message(
+        "a47cd2c7ab754ee09bcb58c048c53618", "The supervisor cannot have what it needs to be ready"
+    ),
+    "watcher activated": Message(
+        "838de5c2243a4fc88a165eaac617082e", "A connection starts a watcher that is on demand"
+    ),
+    "watcher idle": Message(
+        "d969d0c9eb6c4ee08f3a32277477d94d",
+        "A watcher that is on demand is stopped, as nobody uses it",
+    ),
+    "watcher rests": Message(
+        "43e89792ab2145e0a113318cef35a2a8", "A watcher is started by connections too often"
+    ),
+    "message ignored": Message(
+        "eea62b231f2f49ad8f3f24a809773da1",
+        "A message of sd_notify(3) was ignored, as its sender may not send it",
+    ),
+    **dict.fromkeys(("start", "stop", "restart", "scale", "signal", "apply"), _COMMAND),
 }
+
+
+def message_of(event: str, facts: Mapping[str, object]) -> Message | None:
+    """Return what is the same of all entries of an event; of a command its first word counts."""
+    found = MESSAGES.get(event)
+    if found is None and "change" in facts:
+        found = MESSAGES.get(event.partition(" ")[0])
+    return found
 
 
 def as_markdown() -> str:

@@ -106,7 +106,7 @@ def test_a_worker_does_not_steer_the_terminal_of_who_looks(colours: bool, text: 
     last = canned.exit_(last_lines=["boom"])
     answer = status(watcher("web", down("web:1", last_exit=last), workers=3))
     terminal = COLOURED if colours else NARROW
-    shown = detail.of_one(answer, Answering(EVIL), terminal, RELATIVE)  # type: ignore[arg-type]
+    shown = detail.of_one(answer, Answering(EVIL), Given(), terminal, RELATIVE)  # type: ignore[arg-type]
     assert shown[-1].endswith(f" {text}")
 
 
@@ -294,7 +294,7 @@ def test_one_slot_is_shown_in_detail_with_its_last_output() -> None:
     last = canned.exit_(last_lines=["boom"])
     failing = down("web:1", reason="exited with 1", due_s=2.0, restarts=4, last_exit=last)
     answer = status(watcher("web", failing, workers=3))
-    shown = detail.of_one(answer, Answering(), PIPE, RELATIVE)  # type: ignore[arg-type]
+    shown = detail.of_one(answer, Answering(), Given(), PIPE, RELATIVE)  # type: ignore[arg-type]
     assert shown == [
         "web:1  backoff",
         "  wanted      yes",
@@ -315,7 +315,7 @@ def test_a_long_reason_is_shown_in_full_in_detail() -> None:
     )
     failing = slot("web:1", output_trouble=trouble)
     answer = status(watcher("web", failing, workers=3))
-    shown = detail.of_one(answer, Answering(), NARROW, RELATIVE)  # type: ignore[arg-type]
+    shown = detail.of_one(answer, Answering(), Given(), NARROW, RELATIVE)  # type: ignore[arg-type]
     assert shown[6:8] == [
         "  output      cannot write /var/log/shop/a-long-name-of-a-file.log: No space",
         "                left on device, for 4 s",

@@ -101,11 +101,20 @@ def value_of(thing: Argument | Option, word: str) -> object:
     return word
 
 
+def split_passed(command: Command, words: list[str]) -> tuple[list[str], list[str]]:
+    """Return the words that are ours, and those behind -- that go to another program."""
+    if not command.passes_on or "--" not in words:
+        return words, []
+    at = words.index("--")
+    return words[:at], words[at + 1 :]
+
+
 def _read(command: Command, words: list[str], given: Given) -> None:
     by_flag: dict[str, Option] = {}
     for option, flags in options_of(command):
         setattr(given, dest_of(option), option.default if option.takes_value else False)
         by_flag.update(dict.fromkeys(flags, option))
+    words, given.passed = split_passed(command, words)
     all_else = any(argument.many == "..." for argument in command.arguments)
     places: list[str] = []
     at = 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.layout import broken
 from pidsup.cli.ctl.slots import Slots
 from pidsup.cli.ctl.status import PATIENCE_S, socket_facts
@@ -13,12 +14,19 @@ from pidsup.control.protocol import Message
 _LINES = 10
 
 
-def of_one(answer: Message, client: Client, terminal: Terminal, times: Times) -> list[str]:
+def of_one(
+    answer: Message, client: Client, given: Given, terminal: Terminal, times: Times
+) -> list[str]:
     """Return what shows the one watcher of the answer, or the one slot of it that is there."""
     watcher = answer["watchers"][0]
     slots = watcher["slots"]
     is_slot = len(slots) == 1 and watcher["workers"] != 1
     shown = _slot(slots[0], terminal, times) if is_slot else _watcher(answer, terminal, times)
+    if "journal" in watcher.get("kept", {}).values():
+        from pidsup.cli.ctl import last_words
+
+        names = [slot["name"] for slot in slots]
+        return shown + _printed(last_words.of_all(given, answer, names, _LINES), terminal)
     name = slots[0]["name"] if is_slot else watcher["name"]
     return shown + _output(name, client, terminal)
 
@@ -100,15 +108,15 @@ def _listed(facts: list[tuple[str, str]], terminal: Terminal) -> list[str]:
 
 def _output(name: str, client: Client, terminal: Terminal) -> list[str]:
     """Return the last lines it has written; [] where nobody tells."""
-    from pidsup.cli.ctl.logs import prefixed
-
     try:
         answer = client.call("Logs", within_s=PATIENCE_S, selectors=[name], lines=_LINES)
     except CallFailed:
         return []
-    if not answer["lines"]:
-        return []
-    shown = [
-        prefixed(line, terminal).decode(errors="replace") for line in answer["lines"][-_LINES:]
-    ]
-    return ["", *shown]
+    return _printed(answer["lines"][-_LINES:], terminal)
+
+
+def _printed(lines: list[Message], terminal: Terminal) -> list[str]:
+    from pidsup.cli.ctl.logs import prefixed
+
+    shown = [prefixed(line, terminal).decode(errors="replace") for line in lines]
+    return ["", *shown] if shown else []

@@ -13,10 +13,11 @@ from zlib import crc32
 from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import NOT_RUNNING, OK, Complaint
 from pidsup.cli.ctl.reader import end_with_reader
+from pidsup.cli.ctl.status import PATIENCE_S
 from pidsup.cli.ctl.terminal import Terminal, standard_output
 from pidsup.cli.ctl.values import ALL
 from pidsup.cli.ctl.words import Times, harmless, size
-from pidsup.client import Client, NotRunning
+from pidsup.client import CallFailed, Client, NotRunning
 from pidsup.control.protocol import Message
 
 _LINES = 30
@@ -26,7 +27,67 @@ _COLOURS = ("cyan", "yellow", "green", "magenta", "blue")
 
 
 def run(given: Given, client: Client) -> int:
-    """Print the past, and with -f what comes, from the next supervisor too."""
+    """Show the past, and with -f what comes, from the next supervisor too.
+
+    What goes to the journal is shown by journalctl, else it is in the supervisor's memory.
+    """
+    status = _status(given, client)
+    chosen = status["watchers"]
+    in_journal = [watcher for watcher in chosen if "journal" in _kept(watcher, given.stream)]
+    in_memory = [watcher for watcher in chosen if "memory" in _kept(watcher, given.stream)]
+    if in_journal or (status.get("journal") and not in_memory):
+        from pidsup.cli.ctl import journal
+
+        if given.stream is not None:
+            journal.refuse_one_stream(in_journal)
+        if in_memory:
+            _say(f"not in the journal, and shown without it: {_asked_for(in_memory)}")
+        whole = not given.selectors
+        return journal.show(given, client, {**status, "watchers": in_journal}, whole=whole)
+    return _from_memory(given, client)
+
+
+def _status(given: Given, client: Client) -> Message:
+    """Return type Status of what was selected; what is gone may still be in the journal."""
+    selectors = given.selectors or None
+    try:
+        return client.call("Status", within_s=PATIENCE_S, selectors=selectors)
+    except CallFailed as error:
+        if error.name != "NoSuchSelector":
+            raise
+        everything = client.call("Status", within_s=PATIENCE_S)
+        if not everything.get("journal"):
+            raise
+        from pidsup.cli.ctl import journal
+
+        matches = journal.Matches(everything["journal"], everything["name"])
+        if not all(journal.slots_in_journal(given, matches, [one]) for one in given.selectors):
+            raise
+        return {**everything, "watchers": []}
+
+
+def _kept(watcher: Message, stream: str | None) -> list[str]:
+    """Return where the output of a watcher, or one stream of it, can be read."""
+    kept = watcher.get("kept", {})  # a supervisor that is older keeps it itself
+    return [kept.get(one, "memory") for one in ("stdout", "stderr") if stream in (None, one)]
+
+
+def _asked_for(watchers: list[Message]) -> str:
+    """Return the commands that show what watchers have in memory."""
+    commands: dict[str, list[str]] = {}
+    for watcher in watchers:
+        both = _kept(watcher, None)
+        stream = (
+            "" if len(set(both)) == 1 else f"--stream {('stdout', 'stderr')[both.index('memory')]} "
+        )
+        commands.setdefault(stream, []).append(watcher["name"])
+    return ", ".join(f"pidsupctl logs {how}{' '.join(names)}" for how, names in commands.items())
+
+
+def _from_memory(given: Given, client: Client) -> int:
+    from pidsup.cli.ctl.journal import refuse_what_only_journalctl_can
+
+    refuse_what_only_journalctl_can(given)
     writer = Writer(given)
     try:
         return _copy(given, client, writer)

@@ -43,6 +43,8 @@ def synopsis(command: Command) -> str:
     if command.options or command.outputs:
         words.append("[OPTION...]")
     words += [_written(argument) for argument in command.arguments]
+    if command.passes_on:
+        words.append(f"[-- OPTION of {command.passes_on}...]")
     return " ".join(words)
 
 

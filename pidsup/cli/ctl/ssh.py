@@ -6,7 +6,7 @@ import os
 import shlex
 import socket
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import IO
 
 from pidsup.cli.ctl.endings import NOT_RUNNING, USAGE, Complaint
@@ -99,18 +99,24 @@ class RemoteClient(Client):
 
 def command(host: str, name: str | None, path: str | None) -> list[str]:
     """Return what connects to the supervisor at *host*, "user@host:port"."""
+    words = ["pidsupctl"]
+    if name:
+        words.append(f"--name={name}")
+    if path:
+        words.append(f"--socket={path}")
+    return remote(host, [*words, "stdio"])
+
+
+def remote(host: str, words: Iterable[str]) -> list[str]:
+    """Return what runs a command at *host*, whose shell gets each word as it is."""
     own = os.environ.get("PIDSUP_SSH", "")
     try:
-        words = shlex.split(own) or ["ssh", "-o", "ConnectTimeout=15"]
+        ssh = shlex.split(own) or ["ssh", "-o", "ConnectTimeout=15"]
     except ValueError as error:
         raise Complaint(f"PIDSUP_SSH, {own!r}, is no command: {error}", USAGE) from error
     place, port = split(host)
-    words += ["-T", *(["-p", port] if port else []), "--", place, "pidsupctl"]
-    if name:
-        words.append(f"--name={shlex.quote(name)}")
-    if path:
-        words.append(f"--socket={shlex.quote(path)}")
-    return [*words, "stdio"]
+    ssh += ["-T", *(["-p", port] if port else []), "--", place]
+    return [*ssh, *map(shlex.quote, words)]
 
 
 def split(host: str) -> tuple[str, str]:

@@ -23,11 +23,15 @@ def run(given: Given, client: Client) -> int:
     elif given.output == "json":
         put_json(answer)
     else:
+        if answer.get("journal"):
+            from pidsup.cli.ctl import last_words
+
+            last_words.add(given, answer)
         terminal, times = standard_output(given.color), Times(given)
         if given.output == "table" and not given.all and names_one(selectors, answer):
             from pidsup.cli.ctl.detail import of_one
 
-            put(of_one(answer, client, terminal, times))
+            put(of_one(answer, client, given, terminal, times))
         else:
             use = used_by_slot(client, selectors) if given.output == "wide" else None
             wide = given.output == "wide"

@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from textwrap import fill
 
-from pidsup.cli.ctl.arguments import Given, dest_of, options_of
+from pidsup.cli.ctl.arguments import Given, dest_of, options_of, split_passed
 from pidsup.cli.ctl.commands import (
     ABOUT_SELECTORS,
     COMMANDS,
@@ -30,7 +30,8 @@ def parse_slowly(words: Sequence[str]) -> Given:
     if command is None:
         raise _top(rest)
     parser = parser_of(command)
-    return parser.parse_args([*before, *rest[1:]], Given(does=command))
+    ours, passed = split_passed(command, [*before, *rest[1:]])
+    return parser.parse_args(ours, Given(does=command, passed=passed))
 
 
 def _top(words: Sequence[str]) -> SystemExit:

@@ -1,0 +1,113 @@
+"""The last lines of workers whose output is in the journal: fetched when somebody looks."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+
+from pidsup.cli.ctl.arguments import Given
+from pidsup.cli.ctl.journal import Matches, command
+from pidsup.control.protocol import Message
+
+TYPE_CHECKING = False  # importing `typing` would cost each pidsupctl 2 ms
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+_EACH = 5  # lines of a slot, as a report has where the supervisor reads them itself
+_MOST_SLOTS = 50
+_MOST_LINES = 500  # that are looked at, as one slot may have written all of them
+_PATIENCE_S = 5.0
+_SLACK_S = 5.0
+_ILL = ("backoff", "failed")
+
+
+def add(given: Given, status: Message) -> dict[str, list[str]]:
+    """Put the last lines into type Status where the supervisor could not know them.
+
+    Of the slots that have failed, and return them by slot; one call of journalctl, for a
+    bounded time.
+    """
+    if not status.get("journal"):
+        return {}
+    lacking = {slot["name"]: slot for slot in _lacking(status["watchers"])[:_MOST_SLOTS]}
+    if not lacking:
+        return {}
+    # As old as the oldest of the runs that failed; what was written before is another's.
+    since_s = max(slot["for_s"] + slot["last_exit"]["ran_s"] for slot in lacking.values())
+    found: dict[str, list[str]] = {name: [] for name in lacking}
+    missing = len(found) * _EACH
+    for name, text in _newest_first(given, status, list(lacking), since_s + _SLACK_S):
+        if len(found[name]) < _EACH:
+            found[name].append(text)
+            missing -= 1
+        if not missing:
+            break
+    for name, slot in lacking.items():
+        slot["last_exit"]["last_lines"] = found[name] = found[name][::-1]
+    return found
+
+
+def _lacking(watchers: Iterable[Message]) -> list[Message]:
+    return [
+        slot
+        for watcher in watchers
+        if "journal" in watcher["kept"].values()
+        for slot in watcher["slots"]
+        if slot["state"] in _ILL and slot["last_exit"] and not slot["last_exit"]["last_lines"]
+    ]
+
+
+def of_all(given: Given, status: Message, slots: Sequence[str], count: int) -> list[Message]:
+    """Return the last *count* lines of some slots, as type Line, oldest first."""
+    lines = []
+    for name, text in _newest_first(given, status, slots[:_MOST_SLOTS], None):
+        lines.append({"slot": name, "text": text, "base64": None, "partial": False})
+        if len(lines) == count:
+            break
+    return lines[::-1]
+
+
+def _newest_first(
+    given: Given, status: Message, slots: Sequence[str], since_s: float | None
+) -> Iterator[tuple[str, str]]:
+    """Yield slot and line; nothing where we may not read the journal, or it is too slow."""
+    matches = Matches(status["journal"], status["name"])
+    words = ["--quiet", "--no-pager", "--reverse", f"--lines={_MOST_LINES}", "--all"]
+    words += ["--output=json", "--output-fields=MESSAGE,SYSLOG_IDENTIFIER"]
+    if since_s is not None:
+        words.append(f"--since=-{since_s:.3f}s")  # by the clock of where it is
+    words += matches.output(slots)
+    try:
+        with subprocess.Popen(  # noqa: S603  journalctl, or the user's own ssh
+            command(given, matches.namespace, words),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        ) as process:
+            yield from _lines(process)
+    except OSError:  # there is no journalctl
+        return
+
+
+def _lines(process: subprocess.Popen[bytes]) -> Iterator[tuple[str, str]]:
+    from threading import Timer
+
+    alarm = Timer(_PATIENCE_S, process.kill)
+    alarm.start()
+    try:
+        for line in process.stdout or ():
+            entry = json.loads(line)
+            yield entry["SYSLOG_IDENTIFIER"], _text(entry["MESSAGE"])
+    except ValueError:  # killed in the middle of a line
+        return
+    finally:
+        alarm.cancel()
+        alarm.join()
+        process.kill()
+
+
+def _text(message: str | list[int] | None) -> str:
+    """Return a field as journalctl tells it: bytes where it is not text."""
+    if isinstance(message, list):
+        return bytes(message).decode(errors="backslashreplace")
+    return message or ""
