@@ -183,6 +183,7 @@ def test_a_stop_takes_no_new_ones_and_ends_those_that_run(daemon: Start) -> None
     where = address(it)
     with connect(where) as client:
         assert read_line(client.fileno()) == b"hi\n"
+        wait_until(it.pids, "a process")
         pid = it.pids()["web:0"]
         assert it.ctl("stop", "web").returncode == 0
         assert is_gone(pid)
