@@ -354,10 +354,25 @@ def test_ordinary_workers_do_not_notice_the_hardened_sandbox(box: Box) -> None:
     stats = ctl(box, "stats", "-o", "json")
     assert json.loads(stats)
     ctl(box, "restart", "web")
+    box.systemctl("reload", "pidsup@shop")
     assert get(box, "http://127.0.0.1:8082/").startswith(f"{uid} ")
     ctl(box, "stop", "app")
     box.systemctl("stop", "pidsup@shop")
     assert box.show("pidsup@shop", "Result")["Result"] == "success"
+
+
+def test_the_service_can_be_another_users(installed: Box) -> None:
+    """It has another runtime directory than root's."""
+    user = installed.user()
+    configure(installed, "watchers.web.command = 'sleep 1000'")
+    configure(installed, "watchers.web.command = 'sleep 1000'", "other")
+    installed.put(f"{_DROP_INS}/user.conf", f"[Service]\nUser={user.name}\n")
+    installed.systemctl("daemon-reload")
+    installed.systemctl("start", "pidsup@shop", "pidsup@other")
+    installed.systemctl("reload", "pidsup@shop")
+    ctl(installed, "status")
+    installed.systemctl("stop", "pidsup@shop", "pidsup@other")
+    assert not installed.path(f"/tmp/pidsup-{user.uid}/shop").exists()
 
 
 def test_a_users_own_systemd_runs_it_as_well(box: Box) -> None:
