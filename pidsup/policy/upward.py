@@ -9,11 +9,11 @@ from collections.abc import Iterable
 from enum import Enum
 from typing import NamedTuple
 
-#: How often more time is asked for, and for how long at most; three misses are forgiven.
+#: How often more time is asked for, and for how long at most.
 EXTEND_EVERY_S = 5.0
-_MOST_S = 15.0
+MOST_S = 15.0
 #: How long a further worker that is ready shows that a start gets on.
-PROGRESS_S = 15.0
+PROGRESS_S = 5.0
 
 
 class Standing(NamedTuple):
@@ -62,4 +62,4 @@ def extension_s(left_s: float) -> float | None:
 
     None where nothing gets on.  There is slack for what follows it, and for us to ask again.
     """
-    return min(left_s, _MOST_S - EXTEND_EVERY_S) + EXTEND_EVERY_S if left_s > 0 else None
+    return min(left_s, MOST_S - EXTEND_EVERY_S) + EXTEND_EVERY_S if left_s > 0 else None

@@ -3,8 +3,8 @@
 Facts: systemd ends a start, a reload or a stop that takes longer than the unit allows,
 unless it is asked for more time in time; how much the unit allows we are not told.
 Decision: ask from the beginning, again and again, for a little, and only for what is sure
-to come to an end: each slot's first worker, until its own deadline.  A crash loop gets
-nothing.
+to come to an end: workers that were asked for, until their own deadlines.  A worker that
+starts because another has failed gets nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from pidsup.loop.loop import Handle
 from pidsup.policy.lifecycle import State
-from pidsup.policy.upward import EXTEND_EVERY_S, PROGRESS_S, extension_s
+from pidsup.policy.upward import EXTEND_EVERY_S, MOST_S, PROGRESS_S, extension_s
 from pidsup.supervisor.outbox import Outbox
 
 if TYPE_CHECKING:
@@ -35,33 +35,35 @@ class Extension:
         self._timer: Handle | None = None
         self._best = 0  # most workers that were ready
         self._until = 0.0  # for what has got on
-        self._first: dict[tuple[Slot, State], int] = {}  # the worker that was seen there first
+        self._restarts: dict[Slot, int] = {}  # of each slot when it began
 
     def begin(self) -> None:
         """Ask from now on, for what begins now."""
         self._wanted = True
         self._best = 0
         self._until = self._supervisor.kernel.now() + PROGRESS_S
-        self._first.clear()
+        watchers = self._supervisor.watchers.values()
+        self._restarts = {slot: slot.restarts for w in watchers for slot in w.slots.values()}
         self.look()
 
     def end(self) -> None:
         """Ask no more."""
         self._wanted = False
-        self._first.clear()
+        self._restarts.clear()
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
 
     def look(self) -> None:
         """Hear that something has happened: ask again, if that stopped for want of progress."""
-        if self._wanted and self._timer is None:
-            self._ask()
+        if self._wanted:
+            self._see_progress(self._supervisor.kernel.now())
+            if self._timer is None:
+                self._ask()
 
     def _ask(self) -> None:
         self._timer = None
         now = self._supervisor.kernel.now()
-        self._see_progress(now)
         more_s = extension_s(max(self._until, *self._deadlines(now)) - now)
         if more_s is not None:
             self._outbox.post(EXTEND_TIMEOUT_USEC=int(more_s * 1e6))
@@ -85,9 +87,9 @@ class Extension:
                     yield self._deadline(slot, now)
 
     def _deadline(self, slot: Slot, now: float) -> float:
-        """Return until when a slot's first worker may take; 0 for nothing, or a later one."""
+        """Return until when a slot may take; 0 where it need not, or has been restarted."""
         if slot.state not in _TIMED or slot.child is None:
             return 0.0
-        if self._first.setdefault((slot, slot.state), slot.serial) != slot.serial:
+        if slot.restarts > self._restarts.get(slot, 0):
             return 0.0
-        return now + PROGRESS_S if slot.due_at is None else slot.due_at
+        return now + MOST_S if slot.due_at is None else slot.due_at

@@ -36,7 +36,7 @@ class Stage:
     def watcher(self, name: str, *states: State, **facts: Any) -> Any:
         """Put a watcher there, with a slot in each of these states."""
         slots = [
-            doubles.slot(f"{name}:{n}", state, serial=1, since=self.time, due_at=None,
+            doubles.slot(f"{name}:{n}", state, restarts=0, since=self.time, due_at=None,
                          start_errno=None, child=object() if state in _WITH_WORKER else None)
             for n, state in enumerate(states)
         ]  # fmt: skip

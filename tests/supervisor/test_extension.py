@@ -80,12 +80,12 @@ def test_a_crash_loop_gets_no_more(scene: Scene) -> None:
     scene.slot("web:0").due_at = scene.time + 10
     scene.begin()
     scene.go(10)
-    for serial in range(2, 10):
+    for restarts in range(1, 9):
         scene.move("web:0", STOPPING, due_at=scene.time + 5)
         scene.go(5)
         scene.move("web:0", BACKOFF, child=None)
         scene.go(1)
-        scene.move("web:0", STARTING, child=object(), serial=serial, due_at=scene.time + 10)
+        scene.move("web:0", STARTING, child=object(), restarts=restarts, due_at=scene.time + 10)
         scene.go(10)
     assert scene.left_s() < -60
     assert not len(scene.timers)
@@ -104,8 +104,8 @@ def test_each_further_worker_that_is_ready_is_progress(scene: Scene) -> None:
 def test_one_that_comes_and_goes_is_none(scene: Scene) -> None:
     scene.watcher("web", STARTING)
     scene.begin()
-    for serial in range(1, 60):
-        scene.move("web:0", READY, child=object(), serial=serial)
+    for restarts in range(60):
+        scene.move("web:0", READY, child=object(), restarts=restarts)
         scene.go(2)
         scene.move("web:0", BACKOFF, child=None)
         scene.go(2)
