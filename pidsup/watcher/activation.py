@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 _UP = frozenset({Standing.ACTIVE, Standing.QUIESCING})
 _STARTED = frozenset({*_UP, Standing.STOPPING})
 _DOWN = frozenset({Standing.LISTENING, Standing.RESTING})
+_AT_REST = frozenset({State.STOPPED, State.FAILED, State.COMPLETED})
 
 
 class OnDemand:
@@ -61,8 +62,12 @@ class OnDemand:
     # --- what the watcher asks
 
     def wants(self, slot: Slot) -> bool:
-        """Tell whether a slot is to have a worker, if the watcher is to run."""
-        return self.standing in _UP
+        """Tell whether a slot is to have a worker, if the watcher is to run.
+
+        What runs already was started by name, or before the watcher was on demand: `review`
+        makes it active.
+        """
+        return self.standing in _UP or (self.standing in _DOWN and slot.state not in _AT_REST)
 
     def is_listening(self) -> bool:
         """Tell whether no worker runs, and the next connection would change that."""
@@ -93,6 +98,8 @@ class OnDemand:
             self._handle(Event.ON if watcher.running else Event.OFF)
         elif self.standing in _STARTED and self._is_down():
             self._handle(Event.DOWN)
+        elif self.standing is Standing.LISTENING and self._is_up():
+            self._handle(Event.TRAFFIC)
         else:
             self._listen_or_not()
             self._look_or_not()
@@ -160,6 +167,11 @@ class OnDemand:
             return False
         return self._can_serve() or not any(True for _ in self._servers())
 
+    def _is_up(self) -> bool:
+        """Tell whether a worker runs, not just because it was asked for by name."""
+        slots = self._watcher.slots.values()
+        return any(slot.running is None and slot.state not in _AT_REST for slot in slots)
+
     def _listen_or_not(self) -> None:
         watcher = self._watcher
         listens = self.standing is Standing.LISTENING and watcher.is_at_rest() and self._can_serve()
@@ -212,9 +224,8 @@ class OnDemand:
 
     def _all_ready(self) -> bool:
         counts = self._watcher.counts
-        others = (State.FAILED, State.COMPLETED, State.STOPPED)
-        ready = counts[State.READY]
-        return ready > 0 and ready + sum(counts[s] for s in others) == len(self._watcher.slots)
+        ready, at_rest = counts[State.READY], sum(counts[state] for state in _AT_REST)
+        return ready > 0 and ready + at_rest == len(self._watcher.slots)
 
     def _uses(self) -> list[bool | None]:
         """Tell of each socket whether a connection is open, None for one of datagrams.

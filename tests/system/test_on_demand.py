@@ -366,6 +366,16 @@ def test_one_that_is_started_by_name_stays_until_it_is_stopped(
     await_state(it, "listening")
 
 
+def test_a_start_takes_what_was_started_by_name_as_activated(daemon: Start, tmp_path: Path) -> None:
+    """It goes on, with what it has in hand, and is stopped when it is idle."""
+    it = daemon(web(tmp_path, NAIVE, 'idle_timeout = "300ms"'))
+    assert it.ctl("start", "web:0").returncode == 0
+    pids = it.pids()
+    assert it.ctl("start", "web").returncode == 0
+    assert it.pids() == pids
+    await_state(it, "listening")
+
+
 def test_more_workers_are_wanted_only_when_it_is_active(daemon: Start, tmp_path: Path) -> None:
     it = daemon(web(tmp_path, NAIVE))
     assert it.ctl("scale", "web", "3").returncode == 0
@@ -379,7 +389,7 @@ def test_more_workers_are_wanted_only_when_it_is_active(daemon: Start, tmp_path:
 
 
 def test_explain_says_what_it_waits_for(daemon: Start, tmp_path: Path) -> None:
-    it = daemon(web(tmp_path, NAIVE, 'idle_timeout = "20ms"'))
+    it = daemon(web(tmp_path, NAIVE, 'idle_timeout = "1min"'))
     assert "It is on demand: the next connection to http starts it." in it.ctl("explain").stdout
     with connect(address(it)):
         await_state(it, "ready")
@@ -455,6 +465,10 @@ def test_idle_watchers_do_not_wake_the_supervisor(daemon: Start, tmp_path: Path)
         text = Path(f"/proc/{it.pid}/status").read_text()
         return sum(int(line.split()[1]) for line in text.splitlines() if "ctxt_switches" in line)
 
-    before = switches()
-    time.sleep(0.5)
-    assert switches() == before
+    def sleeps(for_s: float) -> bool:
+        before = switches()
+        time.sleep(for_s)
+        return switches() == before
+
+    wait_until(lambda: sleeps(0.1), "rest")
+    assert sleeps(0.5)
