@@ -56,6 +56,12 @@ def app(environ, start_response):
     time.sleep(0.3)
     return [b"x" * 5000]
 """
+_WAIT = """
+import os, time
+open("loading", "w").close()
+while not os.path.exists("go"):
+    time.sleep(0.01)
+"""
 _ASGI = """
 import asyncio, os
 
@@ -204,10 +210,14 @@ def parent(pid: int) -> int:
 
 @pytest.fixture(params=SERVERS)
 def server(request: pytest.FixtureRequest) -> Server:
-    one = SERVERS[request.param]
-    if not one.program:
-        pytest.skip(f"*** needs {request.param}: .ci/setup tools ***")
-    return one
+    return available(request.param)
+
+
+def available(name: str) -> Server:
+    """Return a server, or skip."""
+    if not SERVERS[name].program:
+        pytest.skip(f"*** needs {name}: .ci/setup tools ***")
+    return SERVERS[name]
 
 
 def worker(it: Daemon) -> Any:
@@ -249,6 +259,25 @@ def test_it_answers_on_the_socket_whatever_of_it_is_killed(
         assert worker(it)["pid"] == parent(third)
     assert second != first
     assert worker(it)["restarts"] == 1, it.log()
+
+
+def test_gunicorn_is_ready_when_it_has_loaded_the_application(
+    daemon: Start, tmp_path: Path
+) -> None:
+    """It says that it has booted; by --preload it has to load before."""
+    server = _GUNICORN._replace(files={"shop.py": _WAIT + _WSGI})
+    it = daemon(document(server, tmp_path), environment={"HOME": str(tmp_path)})
+    wait_until((tmp_path / "loading").exists, "it loads")
+    assert worker(it)["state"] == "starting"
+    (tmp_path / "go").touch()
+    wait_until(lambda: worker(it)["state"] == "ready", it.log())
+    assert worker(it)["status"] == "Gunicorn arbiter booted"
+
+
+def test_php_fpm_says_that_it_is_ready(daemon: Start, tmp_path: Path) -> None:
+    it = daemon(document(available("php-fpm"), tmp_path))
+    wait_until(lambda: worker(it)["state"] == "ready", it.log())
+    assert worker(it)["status"] == "Ready to handle connections"
 
 
 def test_what_is_under_way_is_finished_after_the_stop_signal(
