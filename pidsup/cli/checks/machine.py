@@ -20,8 +20,10 @@ from pidsup.config.model import Attributes
 from pidsup.config.problem import Findings
 from pidsup.config.process_kinds import CAPABILITIES, processors
 from pidsup.linux.spawn import DEFAULT_PATH
+from pidsup.systemd.journal import DIRECTORY
 from pidsup.watcher.plan import credentials, socket_numbers
 
+_JOURNALD = f"{DIRECTORY}/stdout"
 #: With these, permissions of files do not count: capabilities(7).
 _PASS = sum(1 << CAPABILITIES.index(name) for name in ("dac_override", "dac_read_search"))
 
@@ -148,6 +150,9 @@ def _check_files(
     path: Path, values: Mapping[str, Any], slots: list[dict[str, str]], findings: Findings
 ) -> None:
     for key in ("stdout", "stderr"):
+        if values[key] == "journal" and not os.path.exists(_JOURNALD):
+            text = "there is no journald here: until there is, no worker can be started"
+            findings.warning((*path, key), text)
         for file in _distinct(values[key], slots):
             if "/" in file:
                 _check_log((*path, key), file, findings)

@@ -6,7 +6,7 @@ import json
 import subprocess
 
 from pidsup.cli.ctl.arguments import Given
-from pidsup.cli.ctl.journal import Matches, command
+from pidsup.cli.ctl.journalctl import Matches, command
 from pidsup.control.protocol import Message
 
 TYPE_CHECKING = False  # importing `typing` would cost each pidsupctl 2 ms
@@ -71,6 +71,8 @@ def _newest_first(
     given: Given, status: Message, slots: Sequence[str], since_s: float | None
 ) -> Iterator[tuple[str, str]]:
     """Yield slot and line; nothing where we may not read the journal, or it is too slow."""
+    if not slots:  # no match is any
+        return
     matches = Matches(status["journal"], status["name"])
     words = ["--quiet", "--no-pager", "--reverse", f"--lines={_MOST_LINES}", "--all"]
     words += ["--output=json", "--output-fields=MESSAGE,SYSLOG_IDENTIFIER"]

@@ -59,8 +59,9 @@ def _status(given: Given, client: Client) -> Message:
         if not everything.get("journal"):
             raise
         from pidsup.cli.ctl import journal
+        from pidsup.cli.ctl.journalctl import Matches
 
-        matches = journal.Matches(everything["journal"], everything["name"])
+        matches = Matches(everything["journal"], everything["name"])
         if not all(journal.slots_in_journal(given, matches, [one]) for one in given.selectors):
             raise
         return {**everything, "watchers": []}

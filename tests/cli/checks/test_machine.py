@@ -107,6 +107,17 @@ def test_the_path_without_an_inherited_environment_is_that_of_the_start(lacks: C
     assert lacks("inherit_environment = false") == []
 
 
+def test_a_journal_needs_a_journald(
+    lacks: Check, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """It may be there by the time it is needed."""
+    monkeypatch.setattr(machine, "_JOURNALD", str(tmp_path / "stdout"))
+    said = "there is no journald here: until there is, no worker can be started"
+    assert lacks('stdout = "journal"') == [f"warning: watchers.web.stdout: {said}"]
+    (tmp_path / "stdout").touch()
+    assert lacks('stdout = "journal"') == []
+
+
 # --- as the worker's user
 
 

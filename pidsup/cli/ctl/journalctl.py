@@ -1,0 +1,154 @@
+"""journalctl(1), with the right filter for one supervisor, here or on another machine.
+
+It takes matches: those of one field are alternatives, those of several fields hold
+together, and "+" separates alternatives of such sets.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from pidsup.cli.ctl.arguments import Given
+from pidsup.cli.ctl.endings import FAILED, OK, Complaint
+from pidsup.cli.ctl.values import ALL
+from pidsup.control.protocol import Message
+
+TYPE_CHECKING = False  # importing `typing` would cost each pidsupctl 2 ms
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+OWN = "pidsup"  #: SYSLOG_IDENTIFIER of what the supervisor says
+#: -o of ours -> journalctl's; what a field holds is never left out for its length.
+OUTPUTS = {"prefixed": [], "plain": ["--output=cat", "--all"], "json": ["--output=json", "--all"]}
+_LINES = 30  # as of what is kept in memory
+
+
+class Matches:
+    """Whose entries are wanted: those of one supervisor, as type Journal describes it."""
+
+    def __init__(self, journal: Message, supervisor: str) -> None:
+        """Take the journal, and the name of the supervisor."""
+        self.namespace: str | None = journal["namespace"]
+        self._supervisor = supervisor
+        self._unit: str | None = journal["unit"]
+        self._user: int | None = journal["user"]
+
+    def all(self, slots: Sequence[str]) -> list[str]:
+        """Match everything: what the unit's workers, the supervisor and systemd say."""
+        if self._user is None and self._unit is not None:
+            return [f"--unit={self._unit}"]
+        sets = [self._of_unit() or self._own()]
+        if self._user is not None:
+            sets.append([f"_UID={self._user}", f"USER_UNIT={self._unit}"])
+        return _alternatives([*sets, self._of_output(slots)])
+
+    def output(self, slots: Sequence[str]) -> list[str]:
+        """Match what slots have written."""
+        return self._of_output(slots)
+
+    def some(self, slots: Sequence[str], watchers: Sequence[str]) -> list[str]:
+        """Match what slots have written, and what the supervisor says of them and of watchers."""
+        own = self._own()
+        about = [
+            [*own, *(f"PIDSUP_SLOT={name}" for name in slots)] if slots else [],
+            [*own, *(f"PIDSUP_WATCHER={name}" for name in watchers)] if watchers else [],
+        ]
+        return _alternatives([self._of_output(slots), *about])
+
+    def _own(self) -> list[str]:
+        """Match what the supervisor says: anybody can write such entries, but not in its unit."""
+        return [
+            *self._of_unit(),
+            f"SYSLOG_IDENTIFIER={OWN}",
+            f"PIDSUP_NAME={self._supervisor}",
+        ]
+
+    def _of_unit(self) -> list[str]:
+        if self._unit is None:
+            return []
+        if self._user is None:
+            return [f"_SYSTEMD_UNIT={self._unit}"]
+        return [f"_UID={self._user}", f"_SYSTEMD_USER_UNIT={self._unit}"]
+
+    def _of_output(self, slots: Sequence[str]) -> list[str]:
+        if not slots:
+            return []
+        # What a process of a user wrote just before its end has no unit in the journal:
+        # journald reads it later, and takes only root's word for what it was.
+        where = self._of_unit() if self._user is None else [f"_UID={self._user}"]
+        return [*where, *(f"SYSLOG_IDENTIFIER={name}" for name in slots)]
+
+
+def _alternatives(sets: Iterable[list[str]]) -> list[str]:
+    found: list[str] = []
+    for one in filter(None, sets):
+        found += ["+", *one] if found else one
+    return found
+
+
+# --- what was asked for
+
+
+def options(given: Given) -> list[str]:
+    """Return the options of journalctl that mean what was asked for."""
+    words = list(OUTPUTS.get(given.output, [f"--output={given.output}"]))
+    limits = [
+        f"--{name}=@{instant:.6f}"
+        for name, instant in (("since", given.since), ("until", given.until))
+        if instant is not None
+    ]
+    if given.grep is not None:
+        limits.append(f"--grep={given.grep}")
+    if given.lines is not None:
+        words.append(f"--lines={'all' if given.lines == ALL else given.lines}")
+    elif not limits and not given.passed:
+        words.append(f"--lines={_LINES}")
+    words += limits
+    if given.priority is not None:
+        words.append(f"--priority={given.priority}")
+    switches = ("follow", "reverse", "catalog", "no_pager", "utc")
+    words += [f"--{name.replace('_', '-')}" for name in switches if getattr(given, name)]
+    return [*words, *given.passed]
+
+
+# --- the program
+
+
+def command(given: Given, namespace: str | None, words: Sequence[str]) -> list[str]:
+    """Return the command of journalctl, where the supervisor is."""
+    whole = ["journalctl", *([f"--namespace={namespace}"] if namespace else []), *words]
+    if not given.host:
+        return whole
+    from pidsup.cli.ctl.ssh import remote
+
+    return remote(given.host, whole)
+
+
+def fields(given: Given, name: str, namespace: str | None) -> list[str]:
+    """Return the values that a field has in the journal; [] where nobody tells."""
+    import subprocess
+
+    words = command(given, namespace, ["--quiet", "--no-pager", f"--field={name}"])
+    try:
+        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)  # noqa: S603  journalctl, or the user's own ssh
+    except OSError:
+        return []
+    return done.stdout.decode(errors="replace").splitlines()
+
+
+def become(given: Given, namespace: str | None, matches: Sequence[str]) -> int:
+    """Become journalctl: all that it says and does is its own, and so is the exit code."""
+    import signal
+
+    if not matches:  # to journalctl that is everything there is
+        return OK
+    if given.color != "auto":
+        os.environ["SYSTEMD_COLORS"] = "1" if given.color == "always" else "0"
+    program = command(given, namespace, [*options(given), *matches])
+    sys.stdout.flush()
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and so would journalctl
+    try:
+        os.execvp(program[0], program)  # noqa: S606  journalctl, or the user's own ssh
+    except OSError as error:
+        raise Complaint(f"cannot run {program[0]}: {error.strerror}", FAILED) from error

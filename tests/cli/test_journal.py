@@ -1,0 +1,314 @@
+"""The journalctl that `pidsupctl logs` becomes, and what it is asked for last lines."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pidsup.cli.ctl import journal, last_words
+from pidsup.cli.ctl.arguments import Given, parse
+from pidsup.cli.ctl.endings import Complaint
+from pidsup.cli.ctl.journalctl import Matches, become, command, options
+from tests.cli.canned import down, exit_, slot, status, watcher
+from tests.support import LIMIT_S
+
+BIN = Path(sys.executable).parent
+SYSTEM = {"unit": "shop.service", "user": None, "namespace": None}
+OF_USER = {"unit": "shop.service", "user": 1000, "namespace": None}
+NOWHERE = {"unit": None, "user": None, "namespace": None}
+JOURNAL = {"stdout": "journal", "stderr": "journal"}
+
+Fake = Callable[..., Path]
+
+
+@pytest.fixture
+def journalctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Fake:
+    """Give a function that puts a journalctl of our own first: it notes its arguments."""
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    def make(script: str) -> Path:
+        program, noted = tmp_path / "journalctl", tmp_path / "noted"
+        program.write_text(
+            f'#!/bin/sh\nprintf "%s\\n" "$@" >> {noted}\necho >> {noted}\n{script}\n'
+        )
+        program.chmod(0o755)
+        return noted
+
+    return make
+
+
+def given(*words: str) -> Given:
+    return parse(["logs", *words])
+
+
+# --- matches
+
+
+def test_everything_of_a_service_is_its_unit() -> None:
+    """As `journalctl -u`: with what systemd says of it."""
+    assert Matches(SYSTEM, "shop").all(["web:0"]) == ["--unit=shop.service"]
+
+
+def test_some_are_their_lines_and_what_is_said_of_them() -> None:
+    """Both within the unit: anybody may write an entry that looks the same."""
+    assert Matches(SYSTEM, "shop").some(["web:0", "web:1"], ["web"]) == [
+        "_SYSTEMD_UNIT=shop.service", "SYSLOG_IDENTIFIER=web:0", "SYSLOG_IDENTIFIER=web:1",
+        "+",
+        "_SYSTEMD_UNIT=shop.service", "SYSLOG_IDENTIFIER=pidsup", "PIDSUP_NAME=shop",
+        "PIDSUP_SLOT=web:0", "PIDSUP_SLOT=web:1",
+        "+",
+        "_SYSTEMD_UNIT=shop.service", "SYSLOG_IDENTIFIER=pidsup", "PIDSUP_NAME=shop",
+        "PIDSUP_WATCHER=web",
+    ]  # fmt: skip
+
+
+def test_output_of_a_user_is_his_whatever_unit_it_has() -> None:
+    """What a process wrote just before its end has none."""
+    assert Matches(OF_USER, "shop").output(["web:0"]) == ["_UID=1000", "SYSLOG_IDENTIFIER=web:0"]
+    assert Matches(OF_USER, "shop").all(["web:0"]) == [
+        "_UID=1000", "_SYSTEMD_USER_UNIT=shop.service",
+        "+", "_UID=1000", "USER_UNIT=shop.service",
+        "+", "_UID=1000", "SYSLOG_IDENTIFIER=web:0",
+    ]  # fmt: skip
+
+
+def test_without_a_unit_names_have_to_do() -> None:
+    """A supervisor in a terminal whose workers write to the journal."""
+    assert Matches(NOWHERE, "shop").all(["web:0"]) == [
+        "SYSLOG_IDENTIFIER=pidsup", "PIDSUP_NAME=shop", "+", "SYSLOG_IDENTIFIER=web:0",
+    ]  # fmt: skip
+
+
+def test_nothing_matches_nothing(journalctl: Fake) -> None:
+    """To journalctl no match is every entry of the machine."""
+    noted = journalctl("")
+    assert Matches(SYSTEM, "shop").output([]) == []
+    assert become(given(), None, []) == 0
+    assert last_words.of_all(given(), status(journal=SYSTEM), [], 10) == []
+    assert not noted.exists()
+
+
+# --- options
+
+
+@pytest.mark.parametrize(
+    ("words", "passed"),
+    [
+        ("", ["--lines=30"]),
+        ("-n 5", ["--lines=5"]),
+        ("-n all -f", ["--lines=all", "--follow"]),
+        ("-f", ["--lines=30", "--follow"]),
+        ("-p err -x -r", ["--lines=30", "--priority=err", "--reverse", "--catalog"]),
+        ("-g ^x --no-pager", ["--grep=^x", "--no-pager"]),
+        ("-o json", ["--output=json", "--all", "--lines=30"]),
+        ("-o plain", ["--output=cat", "--all", "--lines=30"]),
+        ("-o short-iso", ["--output=short-iso", "--lines=30"]),
+        ("--since 2026-03-01T14:00:00+00:00", ["--since=@1772373600.000000"]),
+        ("-n 3 --until 2026-03-01T14:00:00+00:00", ["--lines=3", "--until=@1772373600.000000"]),
+        ("--utc", ["--lines=30", "--utc"]),
+        ("-t --abs-time", ["--lines=30"]),
+        ("web -- --boot=-1 -e", ["--boot=-1", "-e"]),
+        ("-n 3 web -- -e", ["--lines=3", "-e"]),
+    ],
+)
+def test_options_are_those_of_journalctl(words: str, passed: list[str]) -> None:
+    """Ours by their meaning, and what stands behind -- as it is."""
+    assert options(given(*words.split())) == passed
+
+
+def test_selectors_stand_before_what_is_passed_on() -> None:
+    """What is behind -- is for journalctl alone."""
+    found = given("web", "db:0", "--", "web", "-n", "7")
+    assert (found.selectors, found.passed) == (["web", "db:0"], ["web", "-n", "7"])
+    assert parse(["status", "web"]).passed == []
+
+
+@pytest.mark.parametrize("words", ["-p err", "-r", "-x", "-g x", "--no-pager", "-o cat", "-- -e"])
+def test_what_is_kept_in_memory_is_not_asked_what_only_a_journal_can(words: str) -> None:
+    """Better than to leave it out without a word."""
+    with pytest.raises(Complaint, match="is for output in the journal"):
+        journal.refuse_what_only_journalctl_can(given(*words.split()))
+
+
+def test_a_journal_has_no_two_streams() -> None:
+    """Which --stream would need; where one of both goes elsewhere it is clear."""
+    journal.refuse_one_stream([watcher(kept={"stdout": "journal", "stderr": "memory"})])
+    with pytest.raises(Complaint, match="one stream in the journal"):
+        journal.refuse_one_stream([watcher(kept=JOURNAL)])
+
+
+# --- the program
+
+
+def test_a_namespace_is_named() -> None:
+    """A journal of its own, LogNamespace=."""
+    assert command(given(), "shop", ["-f"]) == ["journalctl", "--namespace=shop", "-f"]
+
+
+def test_on_another_machine_its_journalctl_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whose shell gets each word as it is."""
+    monkeypatch.setenv("PIDSUP_SSH", "myssh -v")
+    words = command(given("-H", "me@there:22"), None, ["--grep=a b", "+"])
+    assert words == [
+        "myssh",
+        "-v",
+        "-T",
+        "-p",
+        "22",
+        "--",
+        "me@there",
+        "journalctl",
+        "'--grep=a b'",
+        "+",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("selectors", "found"),
+    [
+        (["web"], ["web:0", "web:2", "web:10"]),
+        (["web:1?"], ["web:10"]),
+        (["w*", "db:*"], ["db:0", "web:0", "web:2", "web:10"]),
+        (["web:1"], []),
+    ],
+)
+def test_slots_are_found_that_wrote_long_ago(
+    journalctl: Fake, selectors: list[str], found: list[str]
+) -> None:
+    """By the names that the journal knows; most are not of pidsup."""
+    journalctl('printf "%s\\n" sshd web:10 web:2 db:0 web:0 web:x :3 "CRON"')
+    assert journal.slots_in_journal(given(), Matches(SYSTEM, "shop"), selectors) == found
+
+
+def test_without_journalctl_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a container."""
+    monkeypatch.setenv("PATH", "/nowhere")
+    assert journal.slots_in_journal(given(), Matches(SYSTEM, "shop"), ["*"]) == []
+    with pytest.raises(Complaint, match="cannot run journalctl: No such file"):
+        become(given(), None, ["--unit=shop.service"])
+    assert last_words.of_all(given(), status(journal=SYSTEM), ["web:0"], 10) == []
+
+
+# --- where no supervisor runs
+
+
+def ctl(*words: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [BIN / "pidsupctl", "-n", "no-such-shop", "logs", *words],
+        capture_output=True,
+        text=True,
+        timeout=LIMIT_S,
+        check=False,
+    )
+
+
+PAST = """
+case "$*" in
+*--field=PIDSUP_NAME*) echo no-such-shop;;
+*--field=SYSLOG_IDENTIFIER*) echo web:0;;
+*--lines=1*) echo '{"_SYSTEMD_UNIT": "shop.service", "_UID": "0"}';;
+*) echo shown "$@";;
+esac
+"""
+
+
+def test_the_past_is_that_of_the_unit_that_the_supervisor_was(journalctl: Fake) -> None:
+    """And it is said that nobody runs."""
+    journalctl(PAST)
+    done = ctl()
+    assert done.stdout == "shown --lines=30 --unit=shop.service\n"
+    assert done.stderr == "pidsupctl: no-such-shop does not run; this is of the journal\n"
+    assert "SYSLOG_IDENTIFIER=web:0" in ctl("web").stdout
+    assert ctl("nope").returncode == 5
+
+
+def test_only_entries_of_our_own_user_or_root_count(journalctl: Fake) -> None:
+    """Others may write that they were a supervisor."""
+    noted = journalctl(PAST)
+    ctl()
+    asked = noted.read_text()
+    assert "_UID=0\n" in asked
+    assert f"_UID={os.geteuid()}\n" in asked
+
+
+@pytest.mark.parametrize("script", ["exit 0", "echo other"])
+def test_a_supervisor_that_has_left_nothing_is_just_not_there(
+    journalctl: Fake, script: str
+) -> None:
+    """As with every other command."""
+    journalctl(script)
+    done = ctl()
+    assert (done.returncode, done.stdout) == (7, "")
+    assert "no-such-shop" in done.stderr
+
+
+# --- last lines
+
+
+def lines(*pairs: tuple[str, object]) -> str:
+    entries = (json.dumps({"SYSLOG_IDENTIFIER": n, "MESSAGE": m}) for n, m in pairs)
+    return "cat <<'EOF'\n" + "\n".join(entries) + "\nEOF"
+
+
+def failed(name: str, **facts: Any) -> dict[str, Any]:
+    return down(name, state="failed", last_exit=exit_(), **facts)
+
+
+def test_last_lines_are_fetched_for_what_has_failed_alone(journalctl: Fake) -> None:
+    """One call for all of it, no older than the oldest run."""
+    noted = journalctl(lines(("web:1", "two"), ("web:2", "x"), ("web:1", "one")))
+    answer = status(
+        watcher("web", slot("web:0"), failed("web:1"), failed("web:2"), kept=JOURNAL),
+        watcher("db", failed("db:0")),
+        journal=SYSTEM,
+    )
+    assert last_words.add(given(), answer) == {"web:1": ["one", "two"], "web:2": ["x"]}
+    slots = answer["watchers"][0]["slots"]
+    assert slots[1]["last_exit"]["last_lines"] == ["one", "two"]
+    asked = noted.read_text().splitlines()
+    assert asked.count("") == 1
+    assert [one for one in asked if "IDENTIFIER=" in one] == [
+        "SYSLOG_IDENTIFIER=web:1",
+        "SYSLOG_IDENTIFIER=web:2",
+    ]
+    assert any(one.startswith("--since=-") for one in asked)
+    assert "--lines=500" in asked
+
+
+def test_no_more_than_a_few_lines_are_told_of_each(journalctl: Fake) -> None:
+    """As where the supervisor reads them itself; a flood is not read to its end."""
+    journalctl(f"while :; do {lines(('web:1', 'x'))}\ndone")
+    answer = status(watcher("web", failed("web:1"), kept=JOURNAL), journal=SYSTEM)
+    assert last_words.add(given(), answer) == {"web:1": ["x"] * 5}
+
+
+def test_where_nothing_has_failed_nobody_is_asked(journalctl: Fake) -> None:
+    """Status is to be quick."""
+    noted = journalctl("")
+    last_words.add(given(), status(watcher("web", slot(), kept=JOURNAL), journal=SYSTEM))
+    last_words.add(given(), status(watcher("web", failed("web:0"), kept=JOURNAL)))
+    assert not noted.exists()
+
+
+def test_what_is_no_text_is_told_as_far_as_it_can_be(journalctl: Fake) -> None:
+    """A field is numbers where it is not UTF-8."""
+    journalctl(lines(("web:0", [255, 65]), ("web:1", None)))
+    found = last_words.of_all(given(), status(journal=SYSTEM), ["web:0", "web:1"], 10)
+    assert [(line["slot"], line["text"]) for line in found] == [("web:1", ""), ("web:0", "\\xffA")]
+
+
+def test_a_journal_that_is_too_slow_is_not_waited_for(
+    journalctl: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has come by then is told."""
+    monkeypatch.setattr(last_words, "_PATIENCE_S", 0.3)
+    journalctl(lines(("web:0", "one")) + "\nexec sleep 60")
+    found = last_words.of_all(given(), status(journal=SYSTEM), ["web:0"], 10)
+    assert [line["text"] for line in found] == ["one"]
