@@ -29,7 +29,7 @@ class Witness(Protocol):
 class Vitals:
     """Looks at the supervisor from outside.  Borrows it.
 
-    A thousand slots take 0.6 ms (one core of a 2.5 GHz Xeon, 2026).
+    A thousand slots take 0.6 ms (a core of an AMD EPYC, 2026).
     """
 
     def __init__(self, supervisor: Supervisor, witness: Witness) -> None:
