@@ -30,7 +30,8 @@ def slot(name: str = "web:0", **facts: Any) -> dict[str, Any]:
     return {
         "name": name, "state": "ready", "wanted": True, "pid": 7, "serial": 1, "for_s": 3.0,
         "due_s": None, "up_s": 3.0, "restarts": 0, "reason": "", "last_exit": None,
-        "generation": 1, "dropped_bytes": 0, "output_trouble": None, **facts,
+        "generation": 1, "dropped_bytes": 0, "output_trouble": None, "status": None,
+        "reloading": False, "stored": 0, "strangers": 0, **facts,
     }  # fmt: skip
 
 

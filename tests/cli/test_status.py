@@ -243,3 +243,17 @@ def test_as_wanted_is_what_lsb_calls_running(facts: dict[str, Any], good: bool) 
 
 def test_a_watcher_that_was_given_up_is_not_as_wanted() -> None:
     assert not command.as_wanted(status(watcher("web", slot(), state="failed")))
+
+
+def test_what_a_worker_says_of_itself_comes_last_and_is_cut() -> None:
+    """What we know of it counts for more; and one that is gone says nothing."""
+    says = "4 clients \x1b[2J, all of them served within a tenth of a second or even less"
+    answer = status(
+        watcher("web", slot("web:0", status=says, reloading=True, restarts=2)),
+        watcher("old", down("old:0", "failed", status=says, for_s=5.0)),
+    )
+    first, second, *others = shown(answer, NARROW)
+    assert first == "web  ready      pid 7  up 3.0s  reloading  restarts 2"
+    assert second.strip().startswith("says: 4 clients \\x1b[2J, all of them served")
+    assert (len(second), second[-1]) == (80, "…")
+    assert not any("says" in line for line in others)

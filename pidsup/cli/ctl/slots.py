@@ -87,6 +87,8 @@ class Slots:
             facts.append(("", f"pid {slot['pid']:<{self._pids}}"))
         if slot["up_s"] is not None:
             facts.append(("", f"up {duration(slot['up_s']):<{self._ups}}"))
+        if slot.get("reloading"):
+            facts.append(("", "reloading"))
         if slot["state"] != "ready":
             facts += self._why(slot)
         if self._use is not None:
@@ -100,6 +102,8 @@ class Slots:
             facts.append(("red", f"{size(slot['dropped_bytes'])} of output dropped"))
         if last and slot["state"] in ("backoff", "failed") and last.get("last_lines"):
             facts.append(("cut", f"last line: {clean(last['last_lines'][-1])}"))
+        if slot.get("status") and slot["pid"] is not None:
+            facts.append(("cut", f"says: {clean(slot['status'])}"))
         return facts
 
     def _why(self, slot: Message) -> list[Fact]:
