@@ -62,7 +62,7 @@ def one_line(parts: Iterable[str]) -> str:
 def status_line(supervisor: Supervisor) -> str:
     """Say how all stands: "5 of 6 workers ready; web:2 exited with 1, retrying in 3 s"."""
     if supervisor.shutting_down:
-        return _left(supervisor.watchers.values())
+        return _left(supervisor)
     worst = next(_troubles(supervisor), None)
     ready = _ready(supervisor.watchers.values())
     return ready if worst is None else f"{ready}; {worst}"
@@ -120,11 +120,13 @@ def _troubles(supervisor: Supervisor) -> Iterator[str]:
             yield f"{watcher.spec.name} waits for {names or 'warmup_delay'}"
 
 
-def _left(watchers: Iterable[Watcher]) -> str:
+def _left(supervisor: Supervisor) -> str:
     """Say what is still to end, and who takes long."""
-    left = [s for watcher in watchers for s in watcher.slots.values() if s.state not in AT_REST]
+    slots = (slot for watcher in supervisor.watchers.values() for slot in watcher.slots.values())
+    left = [slot for slot in slots if slot.state not in AT_REST]
     if not left:
-        return "what workers have left behind"
+        others = supervisor.leftovers.due_at is not None
+        return "what workers have left behind" if others else "no worker left"
     number = f"{len(left)} {_workers(len(left))} left"
     slow = next((slot for slot in left if slot.state is not State.READY and slot.reason), None)
     return number if slow is None else f"{number}; {slow.name}: {slow.reason}"

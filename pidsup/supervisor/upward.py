@@ -151,7 +151,8 @@ class Upward:
         It may begin several times, and ends once: for each reload systemd wants to hear a
         RELOADING=1 that is younger.
         """
-        if self._phase not in (_Phase.RUNNING, _Phase.RELOADING):
+        goes_on = self._phase in (_Phase.RUNNING, _Phase.RELOADING)
+        if not goes_on or self._supervisor.shutting_down:
             return
         if begins:
             self._phase = _Phase.RELOADING

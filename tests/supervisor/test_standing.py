@@ -91,6 +91,8 @@ def test_of_a_stop_is_told_who_is_left_and_who_takes_long(stage: Any) -> None:
     stage.slot("web:1").reason = "TERM sent, KILL after 10 s"
     assert status_line(stage) == "2 workers left; web:1: TERM sent, KILL after 10 s"
     stage.watchers["web"] = stage.watcher("web", STOPPED)
+    assert status_line(stage) == "no worker left"
+    stage.leftovers.due_at = stage.time + 5
     assert status_line(stage) == "what workers have left behind"
 
 

@@ -197,6 +197,16 @@ def test_a_reload_that_failed_ends_too_and_is_told_until_the_next(scene: Scene) 
     assert "apply failed" not in str(scene.status)
 
 
+def test_a_reload_that_a_stop_has_ended_makes_nothing_ready(scene: Scene) -> None:
+    scene.began()
+    scene.on_reloading(True, "")
+    scene.shutting_down = True
+    scene.on_reloading(False, "apply failed: the supervisor is shutting down")
+    scene.tell()
+    assert scene.told("READY") == 1
+    assert scene.told("STOPPING") == 1
+
+
 def test_a_reload_in_the_midst_of_a_start_or_a_stop_is_not_told(scene: Scene) -> None:
     scene.watcher("web", STARTING)
     scene.began()
