@@ -10,7 +10,7 @@ from pidsup.supervisor.rereading import FileReader
 from pidsup.supervisor.supervisor import Supervisor
 
 #: As this process finds its modules, and not in the current directory.
-_PROGRAM = (
+PROGRAM = (
     "import sys; sys.path[:] = sys.argv[3:]; from pidsup.cli.reread import main; "
     "sys.exit(main(*sys.argv[1:3]))"
 )
@@ -20,7 +20,7 @@ def let_apply(supervisor: Supervisor, in_force: bytes, null_fd: int) -> None:
     """Give it what reads its files, if there are any; *null_fd* is borrowed."""
     if supervisor.files:
         supervisor.applying.reader = FileReader(
-            [sys.executable, "-c", _PROGRAM, supervisor.files[0], __version__, *sys.path],
+            [sys.executable, "-c", PROGRAM, supervisor.files[0], __version__, *sys.path],
             in_force,
             environment=dict(os.environ),
             null_fd=null_fd,

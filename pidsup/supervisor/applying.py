@@ -13,7 +13,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from pidsup.config.diff import NEVER, Difference
-from pidsup.config.model import Config, config
+from pidsup.config.model import Config
 from pidsup.errors import ShuttingDown
 from pidsup.supervisor.changes import Actor, Change, Goal, Task, TaskState
 from pidsup.supervisor.rereading import Reader, Reading, Tell
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 _NO_FILES = (
     "cannot read the configuration again: it does not come from a file; restart the supervisor"
 )
+_TOO_LATE = "the supervisor is shutting down"
 
 
 class Applying:
@@ -62,8 +63,8 @@ class Applying:
 
     def look(self, tell: Tell) -> None:
         """Have *tell* hear what the files say now, in comparison with what is in force."""
-        if self.reader is None:
-            tell(Reading([_NO_FILES]))
+        if self.reader is None or self._ended_by is not None:
+            tell(Reading([_NO_FILES if self.reader is None else _TOO_LATE]))
             return
         self._waiting.append(tell)
         if not self._asking:
@@ -83,7 +84,7 @@ class Applying:
             told = [*self._asking, *self._waiting]
             self._asking, self._waiting = [], []
             for tell in told:
-                tell(Reading(["the supervisor is shutting down"]))
+                tell(Reading([_TOO_LATE]))
 
     def is_reading(self) -> bool:
         """Tell whether a process is still there that reads, or that was told not to."""
@@ -123,13 +124,12 @@ class Applying:
         fixed = [_cannot_change(each) for each in reading.differences if each.takes == NEVER]
         if fixed:
             return fixed
-        assert reading.expanded is not None  # noqa: S101  there are no errors
-        new = config(reading.expanded)
+        assert reading.config is not None  # noqa: S101  there are no errors
         try:
-            sockets = switch(self._supervisor.listeners, new.sockets)
+            sockets = switch(self._supervisor.listeners, reading.config.sockets)
         except (SocketMismatch, LookupError, OSError) as error:
             return [str(error)]
-        self._put_in_force(change, reading, new, sockets)
+        self._put_in_force(change, reading, reading.config, sockets)
         return []
 
     def _put_in_force(self, change: Change, reading: Reading, new: Config, sockets: Switch) -> None:

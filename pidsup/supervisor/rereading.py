@@ -14,6 +14,7 @@ from signal import SIGKILL
 from typing import Any, NamedTuple, Protocol
 
 from pidsup.config.diff import Difference
+from pidsup.config.model import Config, config
 from pidsup.kernel import Kernel, Plan
 from pidsup.loop.loop import Handle, Loop
 from pidsup.process.child import Child, Whom
@@ -30,7 +31,8 @@ class Reading(NamedTuple):
     errors: Sequence[str]  #: why it cannot be used
     warnings: Sequence[str] = ()
     differences: Sequence[Difference] = ()  #: from what is in force
-    expanded: Mapping[str, Any] | None = None  #: config/model.py; None if there are errors
+    config: Config | None = None  #: None if there are errors
+    expanded: Mapping[str, Any] = {}  #: what that was made of, config/model.py
 
 
 Tell = Callable[[Reading], object]
@@ -175,4 +177,7 @@ class FileReader:
         fd = self._files[1]
         told = json.loads(os.pread(fd, os.fstat(fd).st_size, 0))
         differences = [Difference(*each) for each in told["differences"]]
-        return Reading(told["errors"], told["warnings"], differences, told["expanded"])
+        if told["errors"]:
+            return Reading(told["errors"], told["warnings"])
+        expanded = told["expanded"]
+        return Reading([], told["warnings"], differences, config(expanded), expanded)
