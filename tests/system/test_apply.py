@@ -76,6 +76,13 @@ def differences(it: Daemon) -> list[tuple[str, str, str, str]]:
     return [(d["section"], d["name"], d["option"], d["takes"]) for d in answer["differences"]]
 
 
+def words(pid: int, file: str) -> list[bytes]:
+    """Return the arguments, or the environment; they come a moment after execve(2) took effect."""
+    path = Path(f"/proc/{pid}/{file}")
+    wait_until(path.read_bytes, f"{path} is there")
+    return path.read_bytes().rstrip(b"\0").split(b"\0")
+
+
 # --- what is touched, and what is not
 
 
@@ -122,7 +129,7 @@ def test_only_the_watcher_that_needs_it_restarts(daemon: Start) -> None:
     assert {after["web:0"], after["web:1"]}.isdisjoint(before.values())
     assert watchers(it)["web"]["generation"] == 2
     assert {slot["generation"] for slot in it.slots("web").values()} == {2}
-    assert Path(f"/proc/{after['web:0']}/cmdline").read_bytes() == b"sleep\0002000\0"
+    assert words(after["web:0"], "cmdline") == [b"sleep", b"2000"]
 
 
 def test_a_new_generation_is_told_its_number(daemon: Start) -> None:
@@ -172,8 +179,7 @@ def test_a_drop_in_and_an_environment_file_count_too(daemon: Start, tmp_path: Pa
     (folder / "10-db.toml").write_text('watchers.db.environment_file = "env"')
     apply(it)
     assert it.pids("web") == {name: pid for name, pid in pids.items() if name != "db:0"}
-    environment = Path(f"/proc/{it.pids()['db:0']}/environ").read_bytes().split(b"\0")
-    assert b"COLOUR=blue" in environment
+    assert b"COLOUR=blue" in words(it.pids()["db:0"], "environ")
     assert it.status()["files"] == [str(it.file), str(folder / "10-db.toml")]
     (tmp_path / "env").write_text("COLOUR=red\n")
     assert differences(it) == [("watchers", "db", "environment.COLOUR", "restart")]
