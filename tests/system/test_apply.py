@@ -592,3 +592,69 @@ def test_two_hundred_watchers_are_applied_fast(daemon: Start) -> None:
     assert pids.items() <= it.pids().items()
     assert took_s < 5
     print(f"applied in {took_s:.2f} s")  # noqa: T201  shown by -s
+
+
+# --- watchers on demand
+
+
+def test_watchers_on_demand_listen_on_as_they_are_now(daemon: Start) -> None:
+    """Nobody is woken; another address is listened on; on demand comes, and goes."""
+    it = daemon('sockets.a.listen = "127.0.0.1:0"\n' + echo("a") + "on_demand = true\n")
+    first = addresses(it)["a"]
+    port = free_port()
+    edit(it, ("127.0.0.1:0", f"127.0.0.1:{port}"))
+    apply(it)
+    assert watchers(it)["a"]["state"] == "listening"
+    with pytest.raises(ConnectionRefusedError):
+        ask(first)
+
+    assert ask(f"127.0.0.1:{port}") == it.pids()["a:0"]
+
+    pid = it.pids()["a:0"]
+    edit(it, ("on_demand = true", "on_demand = false"))
+    apply(it)
+    assert ask(f"127.0.0.1:{port}") == it.pids()["a:0"] != pid
+
+    edit(it, ("on_demand = false", "on_demand = true"))
+    apply(it)
+    it.await_slots(lambda slots: slots["a:0"]["state"] == "ready" or not slots["a:0"]["wanted"])
+    assert ask(f"127.0.0.1:{port}") == it.pids()["a:0"]
+
+    it.file.write_text('[watchers.other]\ncommand = "sleep 1000"\n')
+    apply(it)
+    assert list(watchers(it)) == ["other"]
+    with pytest.raises(ConnectionRefusedError):
+        ask(f"127.0.0.1:{port}")
+
+
+def test_one_that_listens_goes_with_its_socket(daemon: Start) -> None:
+    it = daemon('sockets.a.listen = "127.0.0.1:0"\n' + echo("a") + "on_demand = true\n")
+    text = it.file.read_text()
+    for _ in range(2):
+        it.file.write_text('[watchers.other]\ncommand = "sleep 1000"\n')
+        apply(it)
+        assert (list(watchers(it)), it.status()["sockets"]) == (["other"], [])
+        it.file.write_text(text)
+        apply(it)
+        assert watchers(it)["a"]["state"] == "listening"
+    assert ask(addresses(it)["a"]) == it.pids()["a:0"]
+
+
+def test_a_connection_keeps_its_process_and_the_next_has_the_new(daemon: Start) -> None:
+    it = daemon("""
+        sockets.a.listen = "127.0.0.1:0"
+        [watchers.a]
+        command = ["sh", "-c", "echo one; read line"]
+        stdin_socket = "a"
+        accept = true
+        """)
+
+    host, _, port = addresses(it)["a"].rpartition(":")
+    with socket.create_connection((host, int(port)), LIMIT_S) as old:
+        assert old.recv(100) == b"one\n"
+        edit(it, ("echo one", "echo two"))
+        apply(it)
+        with socket.create_connection((host, int(port)), LIMIT_S) as new:
+            assert new.recv(100) == b"two\n"
+        old.sendall(b"bye\n")
+        assert old.recv(100) == b""
