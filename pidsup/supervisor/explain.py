@@ -94,6 +94,8 @@ class _Teller:
         wish = self.supervisor.wishes.to_run(name)
         if watcher.running:
             return f"{name} is to run with {_count(watcher.workers, 'worker')}{self._by(wish)}."
+        if watcher.leaving:
+            return f"{name} goes when its last worker is down{self._by(wish)}: it was removed."
         by = self._by(wish) or ": autostart = false, and nobody has started it yet"
         return f"{name} is to be down{by}. To start it: pidsupctl start {name}"
 
