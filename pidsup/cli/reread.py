@@ -1,8 +1,9 @@
 """The program that reads a supervisor's configuration again, on its behalf.
 
-`python -m pidsup.cli.reread FILE VERSION`.  Standard input has what is in force, expanded and
-as JSON; standard output gets what supervisor.rereading.Reading holds.  It runs as the
-supervisor does: same user, same environment, same directory.
+`python -m pidsup.cli.reread FILE VERSION`.  Standard input has what is in force, as
+{"expanded": ...}, config/model.py; standard output gets what supervisor.rereading.Reading is
+made of, which can be standard input the next time.  It runs as the supervisor does: same user,
+same environment, same directory.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from pidsup.config.load import read
 
 def main(path: str, version: str) -> int:
     """Read, check as `pidsup check` does, compare, and tell."""
-    in_force = json.load(sys.stdin)
+    in_force = json.load(sys.stdin)["expanded"]
     json.dump(told(path, version, in_force), sys.stdout)
     return 0
 

@@ -11,7 +11,7 @@ import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from signal import SIGKILL
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from pidsup.config.diff import Difference
 from pidsup.config.model import Config, config
@@ -32,7 +32,7 @@ class Reading(NamedTuple):
     warnings: Sequence[str] = ()
     differences: Sequence[Difference] = ()  #: from what is in force
     config: Config | None = None  #: None if there are errors
-    expanded: Mapping[str, Any] = {}  #: what that was made of, config/model.py
+    text: bytes = b""  #: all that the reader told, with what that was made of, as "expanded"
 
 
 Tell = Callable[[Reading], object]
@@ -68,9 +68,9 @@ class FileReader:
         loop: Loop,
         spawner: Spawner,
     ) -> None:
-        """Borrow all."""
+        """Borrow all; *in_force* is expanded, as JSON, config/model.py."""
         self._command = command
-        self._in_force = in_force
+        self._in_force = b'{"expanded":%b}' % in_force
         self._environment = environment
         self._null_fd = null_fd
         self._kernel = kernel
@@ -118,7 +118,7 @@ class FileReader:
 
     def accept(self, reading: Reading) -> None:
         """Keep it, for the next comparison."""
-        self._in_force = json.dumps(reading.expanded).encode()
+        self._in_force = reading.text
 
     def _takes_too_long(self) -> None:
         self._timer = None
@@ -175,9 +175,9 @@ class FileReader:
 
     def _found(self) -> Reading:
         fd = self._files[1]
-        told = json.loads(os.pread(fd, os.fstat(fd).st_size, 0))
+        text = os.pread(fd, os.fstat(fd).st_size, 0)
+        told = json.loads(text)
         differences = [Difference(*each) for each in told["differences"]]
         if told["errors"]:
             return Reading(told["errors"], told["warnings"])
-        expanded = told["expanded"]
-        return Reading([], told["warnings"], differences, config(expanded), expanded)
+        return Reading([], told["warnings"], differences, config(told["expanded"]), text)
