@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -90,6 +91,8 @@ class Clients:
             (4, self._restart),
             (4, self._scale),
             (2, self._send_signal),
+            (2, self._apply),
+            (1, self._compare),
             (1, self._status),
             (1, self._nonsense),
             (1, lambda: self.reader.come_and_go(rng)),
@@ -150,10 +153,24 @@ class Clients:
         before = {w.spec.name: w.workers for w in self._supervisor.watchers.values()}
         change = self._change("Scale", {"selectors": [name], **target, **self._patience()})
         for watcher in self._supervisor.watchers.values():
+            if watcher.leaving:
+                continue
             wanted = before[watcher.spec.name]
             if change is not None and name in ("*", watcher.spec.name):
                 wanted = target["workers"] if "workers" in target else wanted + target["by"]
             demand(watcher.workers == wanted, f"{watcher} instead of {wanted} workers")
+
+    def _apply(self) -> None:
+        self._change("Apply", self._patience())
+
+    def _compare(self) -> None:
+        answer = self._call("Diff", {})
+        assert not isinstance(answer, dict)
+        answer.begin(partial(self._compared, answer))
+
+    def _compared(self, answer: Stream) -> None:
+        data = answer.next()
+        demand(data is not None and answer.over, "no comparison")
 
     def _send_signal(self) -> None:
         rng = self._rng
@@ -233,6 +250,7 @@ class Clients:
             watcher, colon, slot = selector.partition(":")
             of = self._supervisor.watchers.get(watcher)
             known = of is not None and (not colon or slot in map(str, of.slots))
+            known = known and not (of and of.leaving)
             demand(not known, f"{selector!r} is there, but not found")
         else:  # the one thing that was wrong about it: a number below 0
             demand(refused == "Invalid" and "workers" in str(answer), f"refused: {answer}")
@@ -264,7 +282,7 @@ class Clients:
 
     def _check_open(self, change: Change) -> None:
         doing = [task for task in change.tasks if task.state is TaskState.DOING]
-        if len(doing) != change.left:
+        if len(doing) + change.prepares != change.left:
             raise Violation(f"{change} counts {change.left} tasks under way, has {doing}")
         for task in doing:
             slot = task.slot

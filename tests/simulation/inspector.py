@@ -15,6 +15,7 @@ from pidsup.watcher.watcher import AT_REST, Watcher
 from tests.simulation import views
 from tests.simulation.census import Census
 from tests.simulation.clients import Clients
+from tests.simulation.files import Files
 from tests.simulation.kernel import FakeKernel, Still
 from tests.simulation.poller import MemoryDescription
 from tests.simulation.violation import Violation, demand
@@ -44,7 +45,8 @@ class Inspector:
         self._table = table_file.data
         self._table_is_new = False
         self._entered: dict[Slot, State] = {}
-        self._last_start: dict[str, float] = {}
+        self._last_start: dict[Watcher, tuple[float, float]] = {}  # and the delay behind it
+        self.files: Files | None = None
         self._states: dict[Slot, State] = {}
         self.hurry = False  #: the second wish to shut down has come
         self._vitals = Vitals(supervisor, Still(kernel))
@@ -69,9 +71,10 @@ class Inspector:
             if not self._supervisor.watchers[other].is_started():
                 self._kernel.violations.append(f"{name} starts before {other} has been started")
         now = self._kernel.machine.now
-        if now - self._last_start.get(name, -1e9) < spec.warmup_delay_s - 1e-3:
+        last, delay_s = self._last_start.get(watcher, (-1e9, 0.0))
+        if now - last < min(delay_s, spec.warmup_delay_s) - 1e-3:
             self._kernel.violations.append(f"{name} starts two workers within warmup_delay")
-        self._last_start[name] = now
+        self._last_start[watcher] = now, spec.warmup_delay_s
 
     # --- after an event
 
@@ -116,7 +119,9 @@ class Inspector:
             counted = Counter(slot.state for slot in watcher.slots.values())
             if any(counted[state] != watcher.counts[state] for state in _STATES):
                 raise Violation(f"{watcher} counts {watcher.counts}, there are {counted}")
-        if not all(index in watcher.slots for index in range(watcher.workers)):
+        if watcher.leaving:
+            demand(bool(watcher.slots), f"{watcher} has gone, but is there")
+        elif not all(index in watcher.slots for index in range(watcher.workers)):
             raise Violation(f"{watcher} has only the slots {sorted(watcher.slots)}")
         warmup = views.warmup(watcher)
         if warmup is not None:
@@ -172,7 +177,7 @@ class Inspector:
         if not watcher.wants(slot):
             if state not in _UNWANTED and not self._may_wait_to_stop(watcher, state):
                 raise Violation(f"{slot} is not wanted")
-            if slot.index >= watcher.workers and state in _AT_REST:
+            if (slot.index >= watcher.workers or watcher.leaving) and state in _AT_REST:
                 raise Violation(f"{slot} is one too many")
         elif state is State.STOPPED:
             raise Violation(f"{slot} is wanted")
@@ -214,7 +219,19 @@ class Inspector:
                 up = slot.state in (State.READY, State.FAILED, State.COMPLETED)
                 right = up if watcher.wants(slot) else slot.state in _AT_REST
                 demand(right, f"{slot} at rest, wanted={watcher.wants(slot)}")
+                if slot.state is State.READY:
+                    same = slot.generation == watcher.generation
+                    demand(same, f"{slot} has a worker of generation {slot.generation}")
+        self._look_at_configuration()
         open_changes = [str(c) for c in self._supervisor.changes.under_way.values()]
         demand(not open_changes, f"never over: {open_changes}")
         demand(not self._clients.are_waiting(), "a client waits for ever")
         self._clients.reader.look_at_rest()
+
+    def _look_at_configuration(self) -> None:
+        """Demand that it is as the files said when they were accepted last."""
+        assert self.files is not None
+        wanted = {spec.name: spec for spec in self.files.config.watchers}
+        there = {name: watcher.spec for name, watcher in self._supervisor.watchers.items()}
+        demand(there == wanted, f"{there} instead of {wanted}")
+        demand(not self.files.is_busy(), "somebody still reads")

@@ -16,10 +16,13 @@ from pidsup.policy.lifecycle import TABLE, Event, State
 from pidsup.process.child import Child
 from pidsup.process.orphans import Orphans
 from pidsup.process.spawner import Spawner
+from pidsup.supervisor.applying import Applying
 from pidsup.supervisor.changes import Changes
 from pidsup.supervisor.events import Events
+from pidsup.supervisor.steering import Steering
 from pidsup.supervisor.supervisor import Supervisor
 from pidsup.supervisor.table import Table
+from pidsup.supervisor.turnover import Turnover
 from pidsup.supervisor.wishes import Wishes
 from pidsup.watcher import slot as slot_module
 from pidsup.watcher.slot import Slot
@@ -155,6 +158,21 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "writes down a slot that is gone": (
         Edit(Supervisor, "slot_settled", " and watcher.slots.get(slot.index) is slot"),
+    ),
+    "renews nobody": (Edit(Turnover, "carry_out", "watcher.renew()", "pass"),),
+    "never forgets a watcher": (Edit(Supervisor, "slot_dropped", "self._forget(watcher)", "pass"),),
+    "brings back what was removed": (
+        Edit(Steering, "_select", "if with_leaving or not w.leaving"),
+    ),
+    "takes another plan in the midst of a stop": (
+        Edit(Slot, "_stop_step", "plan = self._stop_plan", "plan = self._owner.spec.stop_plan"),
+    ),
+    "does not read again for who came later": (
+        Edit(Applying, "_read", "self._read_next(self.reader)", "pass"),
+    ),
+    "reads on through a shutdown": (Edit(Applying, "end", "tell(Reading([_TOO_LATE]))", "pass"),),
+    "ends while somebody reads": (
+        Edit(Supervisor, "_end_if_down", "self.applying.is_reading()", "False"),
     ),
     "takes another group of the same number for its own": (
         Edit(Child, "_number_is_taken", "return True", "return False"),

@@ -65,6 +65,8 @@ class Reader:
             self._slots.pop(event["subject"], None)
         elif event["kind"] == "slot":
             self._slots[event["subject"]] = (event["state"], event["pid"])
+        elif event["kind"] == "watcher" and event["state"] == "removed":
+            del self._wanted[event["subject"]]
         elif event["kind"] == "watcher":
             self._wanted[event["subject"]] = (event["running"], event["workers"])
 
@@ -78,6 +80,8 @@ class Reader:
             told = left.pop(slot.name, ("stopped", None))  # a new one, which was never started
             demand(told == (slot.state.value, pid), f"{slot}, {pid}, but events say {told}")
         demand(not left, f"events say that there are {left}")
+        gone = self._wanted.keys() - self._supervisor.watchers.keys()
+        demand(not gone, f"events say that there are {gone}")
         for name, watcher in self._supervisor.watchers.items():
             wanted = (watcher.running, watcher.workers)
             demand(self._wanted[name] == wanted, f"{watcher}, but events say {self._wanted[name]}")

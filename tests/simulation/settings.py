@@ -6,6 +6,7 @@ from random import Random
 from signal import SIGHUP, SIGINT, SIGTERM, SIGUSR1
 from typing import NamedTuple
 
+from pidsup.config.diff import ADD, LIVE, REMOVE, RESTART, Difference
 from pidsup.config.model import Config, WatcherSpec
 from pidsup.policy.restart import GiveUpAction, Restart, RestartPolicy
 from pidsup.policy.stopping import StopPlan, StopStep
@@ -53,6 +54,48 @@ def configuration(rng: Random) -> Config:
         specs.append(_watcher(rng, name, after))
     rng.shuffle(specs)
     return Config("simulated", tuple(specs), orphan_timeout_s=rng.choice((0.0, 1.0, 5.0)))
+
+
+def another(rng: Random, config: Config) -> tuple[Config, list[Difference]]:
+    """Draw what somebody makes of a configuration in his editor, and what differs."""
+    specs, found = [], []
+    for spec in config.watchers:
+        chance = rng.random()
+        if chance < 0.1:
+            found.append(Difference("watchers", spec.name, "", "", None, REMOVE))
+            continue
+        edited, options = _edited(rng, spec) if chance < 0.6 else (spec, {})
+        found += [
+            Difference("watchers", spec.name, o, "", "", takes) for o, takes in options.items()
+        ]
+        specs.append(edited)
+    names = [spec.name for spec in specs]
+    if rng.random() < 0.3 or not specs:
+        taken = [*names, *(spec.name for spec in config.watchers)]
+        name = next(f"w{i}" for i in range(99) if f"w{i}" not in taken)
+        specs.append(_watcher(rng, name, tuple(n for n in names if rng.random() < 0.2)))
+        found.append(Difference("watchers", name, "", None, "", ADD))
+    specs = [spec._replace(after=tuple(n for n in spec.after if n in names)) for spec in specs]
+    if specs and not found and specs != list(config.watchers):
+        found.append(Difference("watchers", specs[0].name, "after", "", "", LIVE))
+    rng.shuffle(specs)
+    return config._replace(watchers=tuple(specs)), found
+
+
+def _edited(rng: Random, spec: WatcherSpec) -> tuple[WatcherSpec, dict[str, str]]:
+    other = _watcher(rng, spec.name, spec.after)
+    takes = {
+        "workers": LIVE, "autostart": LIVE, "warmup_delay_s": LIVE, "restart": LIVE,
+        "on_give_up": LIVE, "stop_plan": LIVE, "forward_signals": LIVE, "command": RESTART,
+    }  # fmt: skip
+    chosen = [option for option in takes if rng.random() < 0.25]
+    if spec.accept and "restart" in chosen:
+        chosen.remove("restart")  # it is "no", and cannot be otherwise
+    changed = {option: getattr(other, option) for option in chosen}
+    if "command" in changed:
+        changed["command"] = (*spec.command[:2], str(rng.random()))
+    edited = spec._replace(**changed)
+    return edited, {o: takes[o] for o in chosen if getattr(spec, o) != getattr(edited, o)}
 
 
 def _watcher(rng: Random, name: str, after: tuple[str, ...]) -> WatcherSpec:

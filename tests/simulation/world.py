@@ -26,6 +26,7 @@ from tests.simulation.doubles import (
     SteppedLoop,
     WatchedSupervisor,
 )
+from tests.simulation.files import Files
 from tests.simulation.inspector import Inspector
 from tests.simulation.kernel import FakeKernel, Faults
 from tests.simulation.machine import Machine
@@ -65,8 +66,9 @@ class World:
         self.loop = SteppedLoop(self.kernel)
         log = HearingLog(self._heard, self.loop.failed)
         self.outputs = Outputs(self.loop, log, console_format="prefixed")
+        config = settings.configuration(rng)
         self.supervisor = WatchedSupervisor(
-            settings.configuration(rng),
+            config,
             loop=self.loop,
             kernel=self.kernel,
             log=log,
@@ -80,6 +82,9 @@ class World:
         self._queue_fd, self._queue = self.kernel.queue()
         self.loop.add_reader(self._queue_fd, self._command)
         self.inspector = Inspector(self.supervisor, self.kernel, self.loop, self.clients)
+        self.files = Files(config, self.machine, rng, self._queue.commands.append)
+        self.supervisor.applying.reader = self.files
+        self.inspector.files = self.files
         self.supervisor.entered = self.inspector.entered
         self.loop.look = self.inspector.look
         self.machine.somebody_asks = self._something
@@ -140,6 +145,9 @@ class World:
         self._wait("no end")
         demand(self.ended_with is not None, f"stuck: {list(views.slots(self.supervisor))}")
         demand(self.ended_with == self._expected_code, f"the code is {self.ended_with}")
+        demand(not self.files.is_busy(), "somebody still reads")
+        changes = self.supervisor.changes.under_way.values()
+        demand(not any(change.prepares for change in changes), "somebody waits for a reading")
         self.inspector.look()
         self.inspector.census.finish()
         self._close()
