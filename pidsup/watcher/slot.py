@@ -472,6 +472,8 @@ class Slot:
         last_s = spec.stop_plan[-1].timeout_s
         name = signal_name(spec.watchdog_signal)
         self._why = f"{self._cause}; {name} sent, KILL after {last_s:g} s"
+        assert self.child is not None  # noqa: S101  the table asks for this with a worker only
+        self.child.pin_descendants()  # before the signal, as in _stop_step
         self._signal(spec.watchdog_signal, Whom.MAIN)
         self._signal(SIGCONT, Whom.MAIN)
         self._set_timer(last_s, Event.KILL_DUE)
