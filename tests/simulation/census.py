@@ -68,7 +68,9 @@ class Census:
         main = self.main(child)
         demand(main not in self._reported, f"the end of {main} is reported twice")
         truth = main.ended and str(report(main.ended, ran_s=0.0, asked_for=False))
-        demand(str(how) == truth, f"{main}: {how} was reported, {truth} is true")
+        cause = slot.last_exit.cause if slot.last_exit is not None else ""
+        told = f"{cause}: {truth}" if cause else truth
+        demand(str(how) == told, f"{main}: {how} was reported, {told} is true")
         self._reported.add(main)
 
     # --- after an event

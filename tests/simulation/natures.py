@@ -39,6 +39,9 @@ class Nature(NamedTuple):
     forks: tuple[Fork, ...] = ()
     replaces: int = 0  #: so many of its children, when they are dead and reaped
     foreign: bool = False  #: runs as another user: signals are EPERM
+    ready_s: float | None = 0.0  #: after which a worker says that it is ready, if it is asked to
+    feeds_s: float = 0.1  #: between two times that it says that it lives
+    feeds: int = 1000  #: how often it does
 
 
 class Temper(NamedTuple):
@@ -83,6 +86,12 @@ def temper(rng: Random) -> Temper:
 def worker(rng: Random, temper: Temper) -> Nature:
     """Draw what a worker does; in calm it serves until it is asked to stop."""
     nature = _draw(rng, temper, generation=0)
+    if temper is not CALM:
+        nature = nature._replace(
+            ready_s=rng.choice((0.0, 0.0, span(rng), span(rng), None)),
+            feeds_s=rng.choice((0.05, 0.2, 1.0)),
+            feeds=rng.choice((0, 3, 100)),
+        )
     # Whom nobody can end has to end by himself.
     return nature._replace(lives_s=span(rng)) if nature.foreign else nature
 

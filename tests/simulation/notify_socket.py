@@ -24,15 +24,15 @@ class FakeNotifySocket(Description):
     def __init__(self, kernel: FakeKernel, address: str) -> None:
         self._kernel = kernel
         self._address = address
-        self._queue: deque[tuple[Process, bytes]] = deque()
+        self._queue: deque[tuple[Process, bytes, int]] = deque()
         self._fd = kernel.open(self)
         kernel.notify_sockets[address] = self
 
-    def send(self, sender: Process, data: bytes) -> bool:
+    def send(self, sender: Process, data: bytes, *, uid: int) -> bool:
         """Take a datagram, unless there are too many; the sender may be gone when it is read."""
         if len(self._queue) >= _MOST:
             return False
-        self._queue.append((sender, data))
+        self._queue.append((sender, data, uid))
         return True
 
     def ready(self) -> int:
@@ -45,9 +45,9 @@ class FakeNotifySocket(Description):
         self._kernel.machine.tick()
         if not self._queue:
             return None
-        sender, data = self._queue.popleft()
+        sender, data, uid = self._queue.popleft()
         pidfd = self._kernel.open(PidDescription(sender))
-        return Received(data, sender.pid, 0, pidfd, ())
+        return Received(data, sender.pid, uid, pidfd, ())
 
     def close(self) -> None:
         if self._fd >= 0:
