@@ -163,21 +163,23 @@ class Child:
         if self._main_fd >= 0:
             fd, self._main_fd = self._main_fd, -1
             self._sources.remove(fd)
-            del self._known[self.main_pid]
+            if self._known.get(self.main_pid) is self:  # else its number is another child's by now
+                del self._known[self.main_pid]
 
     def _main_died(self) -> None:
         """Reap the main process, or have its parent leave it to us.
 
         Should that reap it now, EPOLLHUP says so, and the kernel how it ended.
         """
+        fd = self._main_fd
         self.reap()
-        if self._main_fd < 0:
+        if self._main_fd != fd:  # it is reaped, or has named another with its last words
             return
         if not self._kernel.groups_outlive_leaders:  # EPOLLHUP came with Linux 6.9, too
             self._main_ended(Exit(None, None))
             return
-        self._sources.remove(self._main_fd)
-        self._sources.add(self._main_fd, 0, self.reap)
+        self._sources.remove(fd)
+        self._sources.add(fd, 0, self.reap)
         with suppress(PermissionError):
             self.kill_tree()
 

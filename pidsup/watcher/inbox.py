@@ -255,7 +255,7 @@ class Inbox:
             return
         if self._belongs(pid, child):
             child.follow(pid, pidfd)
-            self._owner.log.info("main process", slot=self._slot.name, pid=pid)
+            self._owner.log.info("main process changed", slot=self._slot.name, pid=pid)
         else:
             self._kernel.close(pidfd)
             self._refuse("MAINPID= names a stranger", received)

@@ -198,6 +198,35 @@ def test_it_can_be_another(world: World) -> None:
     world.await_empty(child)
 
 
+def test_the_last_words_of_a_main_process_may_name_another(world: World) -> None:
+    """Which is not dead, then."""
+    script = "sleep 1000 & one=$!; sleep 1000 & echo $one $!; wait"
+    child, out = world.start_with_pipe(sh(script))
+    one, other = map(int, read_line(out).split())
+    follow(child, one)
+
+    def name_other() -> None:
+        if child.main_pid == one:
+            follow(child, other)
+
+    child._before_reap = name_other
+    os.kill(one, signal.SIGKILL)
+    world.run_until(lambda: child.main_pid == other)
+    run_for(world.driver, 0.02)
+    assert (child.exit, status(other)["State"][0]) == (None, "S")
+
+
+def test_a_number_that_is_another_childs_stays_his(world: World) -> None:
+    """The main process was reaped by its parent, and one of ours was born with its number."""
+    child, pid = start(world, WAITS)
+    follow(child, pid)
+    other = world.start(["sleep", "1000"])
+    world.spawner.children[pid] = other
+    follow(child, child.pid)
+    assert world.spawner.children[pid] is other
+    del world.spawner.children[pid]
+
+
 def test_giving_up_closes_all(world: World) -> None:
     """Also in the middle."""
     before = descriptors()
