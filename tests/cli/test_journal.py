@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable
@@ -193,6 +194,7 @@ def test_without_journalctl_nothing_is_found(monkeypatch: pytest.MonkeyPatch) ->
     assert journal.slots_in_journal(given(), Matches(SYSTEM, "shop"), ["*"]) == []
     with pytest.raises(Complaint, match="cannot run journalctl: No such file"):
         become(given(), None, ["--unit=shop.service"])
+    assert signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN  # as before
     assert last_words.of_all(given(), status(journal=SYSTEM), ["web:0"], 10) == []
 
 

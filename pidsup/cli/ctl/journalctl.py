@@ -147,8 +147,10 @@ def become(given: Given, namespace: str | None, matches: Sequence[str]) -> int:
         os.environ["SYSTEMD_COLORS"] = "1" if given.color == "always" else "0"
     program = command(given, namespace, [*options(given), *matches])
     sys.stdout.flush()
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Python ignores it, and so would journalctl
+    # Python ignores it, and so would journalctl.
+    ignored = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     try:
         os.execvp(program[0], program)  # noqa: S606  journalctl, or the user's own ssh
     except OSError as error:
+        signal.signal(signal.SIGPIPE, ignored)  # or this process would die of it, saying nothing
         raise Complaint(f"cannot run {program[0]}: {error.strerror}", FAILED) from error
