@@ -100,7 +100,7 @@ _ADDRESS = {
         "The name of a socket that systemd passes, FileDescriptorName= of its unit; "
         '"http:1" is the second of that name.  With `listen` too, that is for where there is '
         "no socket activation: a terminal, a container.",
-        applies="reopen",
+        applies="live",
         systemd="FileDescriptorName=",
     ),
     "type": Option(

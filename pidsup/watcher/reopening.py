@@ -36,15 +36,14 @@ def switch(listeners: Listeners, specs: Iterable[SocketSpec]) -> Switch:
 
     CannotListen, SocketMismatch or LookupError says what is wrong, and all is as it was.
     """
-    old = {one.spec.name: one for one in listeners.all}
+    specs = list(specs)
+    kept = _kept(listeners, specs)
+    left = [one for one in listeners.all if one not in kept.values()]
+    _refuse_to_lose(left)
     wanted: list[Listener] = []
     with ExitStack() as undo:
-        specs = list(specs)
-        kept = {spec.name: one for spec in specs if (one := _kept(old.get(spec.name), spec))}
-        left = [one for name, one in old.items() if name not in kept]
-        _refuse_to_lose(left)
         for spec in specs:
-            one = kept.get(spec.name) or _take_alike(left, spec)
+            one = kept.get(spec.name)
             if one is None:
                 one = _opened(spec, left, is_activated=listeners.is_activated)
                 undo.callback(one.close)
@@ -56,17 +55,25 @@ def switch(listeners: Listeners, specs: Iterable[SocketSpec]) -> Switch:
     return Switch(wanted, left)
 
 
-def _kept(old: Listener | None, spec: SocketSpec) -> Listener | None:
-    """Return the listener of that name if it can become what is wanted."""
-    return old if old is not None and old.can_become(spec) else None
+def _kept(listeners: Listeners, specs: Sequence[SocketSpec]) -> dict[str, Listener]:
+    """Return by name what can become what is wanted: if not its namesake, then another."""
+    left = {one.spec.name: one for one in listeners.all}
+    kept: dict[str, Listener] = {}
+    for spec in specs:
+        if spec.name in left and _fits(left[spec.name], spec, listeners):
+            kept[spec.name] = left.pop(spec.name)
+    for spec in specs:
+        if spec.name not in kept:
+            alike = next((n for n, one in left.items() if _fits(one, spec, listeners)), None)
+            if alike is not None:
+                kept[spec.name] = left.pop(alike)
+    return kept
 
 
-def _take_alike(left: list[Listener], spec: SocketSpec) -> Listener | None:
-    """Take one that only had another name."""
-    one = next((one for one in left if one.can_become(spec)), None)
-    if one is not None:
-        left.remove(one)
-    return one
+def _fits(one: Listener, spec: SocketSpec, listeners: Listeners) -> bool:
+    """Tell whether it can become what is wanted, and would be that after a restart, too."""
+    is_systemds = spec.systemd is not None and listeners.is_activated
+    return one.can_become(spec) and (one.is_passed or not is_systemds)
 
 
 def _refuse_to_lose(left: Iterable[Listener]) -> None:

@@ -202,9 +202,8 @@ def _named(what: str, spec: SocketSpec) -> Iterator[None]:
 
 def _as_bound(spec: SocketSpec) -> SocketSpec:
     """Return what of it is fixed with bind(2): the rest as if it were nobody's."""
-    return spec._replace(
-        name="", backlog=0, keepalive=False, nodelay=False, mode=0, user=None, group=None
-    )
+    same = spec._replace(name="", backlog=0, keepalive=False, nodelay=False, systemd=None)
+    return same._replace(mode=0, user=None, group=None)
 
 
 def _open(spec: SocketSpec) -> tuple[socket.socket, BoundPath | None]:

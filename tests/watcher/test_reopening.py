@@ -201,27 +201,56 @@ def test_when_one_fails_all_is_as_it_was(
 
 @pytest.fixture
 def passed() -> Passed:
-    """Return a socket as systemd passes it; whoever takes it closes it."""
+    """Return sockets as systemd passes them; whoever takes them closes them."""
+    return Passed((Descriptor(_listening(), "web"), Descriptor(_listening(), "admin")))
+
+
+def _listening() -> int:
     sock = socket.socket()
     sock.bind(("127.0.0.1", 0))
     sock.listen()
-    return Passed((Descriptor(sock.detach(), "web"),))
+    return sock.detach()
 
 
 def test_a_socket_of_systemd_can_only_be_kept(opened: Open, passed: Passed) -> None:
-    spec = SocketSpec("http", "", systemd="web")
-    listeners = opened(spec, passed=passed)
+    spec, admin = SocketSpec("http", "", systemd="web"), SocketSpec("admin", "", systemd="admin")
+    listeners = opened(spec, admin, SocketSpec("own", "127.0.0.1:0"), passed=passed)
+    become(
+        listeners,
+        SocketSpec("http", "127.0.0.1:0", systemd="web"),
+        admin,
+        HTTP._replace(name="own"),
+    )
     fds = dict(listeners.fds)
-    become(listeners, SocketSpec("http", "127.0.0.1:0", systemd="web"))
-    assert listeners.fds == fds
+    assert fds["http"] == passed.descriptors[0].fd
+    cannot_take = "cannot take sockets.{} from systemd: systemd passes"
     for specs, why in (
-        ([], "cannot give up sockets.http: systemd passes"),
-        ([HTTP], "cannot give up sockets.http: systemd passes"),
-        ([spec, SocketSpec("more", "@x", systemd="more")], "cannot take sockets.more from systemd"),
+        ([admin], "cannot give up sockets.http: systemd passes"),
+        ([HTTP, admin], "cannot give up sockets.http: systemd passes"),
+        ([spec, admin, SocketSpec("more", "@x", systemd="more")], cannot_take.format("more")),
+        ([spec, admin, SocketSpec("own", "127.0.0.1:0", systemd="own")], cannot_take.format("own")),
     ):
         with pytest.raises(SocketMismatch, match=why):
             switch(listeners, specs)
     assert listeners.fds == fds
+
+
+def test_sockets_of_systemd_may_get_other_names(opened: Open, passed: Passed) -> None:
+    one, other = SocketSpec("one", "", systemd="web"), SocketSpec("other", "", systemd="admin")
+    listeners = opened(one, other, passed=passed)
+    before = dict(listeners.fds)
+    become(listeners, one._replace(systemd="admin"), other._replace(systemd="web", name="new"))
+    assert listeners.fds == {"one": before["other"], "new": before["one"]}
+
+
+def test_a_name_for_systemd_is_for_the_next_start(opened: Open) -> None:
+    """Nobody who waits in the queue is sent away for it."""
+    listeners = opened(HTTP)
+    fds = dict(listeners.fds)
+    for systemd in ("web", "other", None):
+        become(listeners, HTTP._replace(systemd=systemd))
+        assert listeners.fds == fds
+    assert listeners.facts()[0].systemd is None
 
 
 def test_without_activation_one_that_can_listen_does(opened: Open) -> None:
