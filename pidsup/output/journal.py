@@ -57,7 +57,10 @@ class JournalStream:
         self.variables: Mapping[str, str] = {}  #: of whoever has it as its output
 
     def prepare(self) -> int:
-        """Return it, opened if it is not, or journald has closed it; SpawnError."""
+        """Return it, opened if it is not, or journald has closed it; SpawnError.
+
+        Blocking, which a Node.js worker has changed for all that come after it.
+        """
         if self._fd >= 0 and is_over(self._fd):
             self.close()
         if self._fd < 0:
@@ -68,6 +71,7 @@ class JournalStream:
                 number = error.errno or EINVAL
                 raise SpawnError(number, "connect", f"{journal.directory}/stdout") from error
             self.variables = {"JOURNAL_STREAM": stream_name(self._fd)}
+        os.set_blocking(self._fd, True)
         return self._fd
 
     def close(self) -> None:

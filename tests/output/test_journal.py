@@ -81,6 +81,15 @@ def test_the_stream_stays_when_the_worker_is_another(box: Box, journald: Journal
     assert slot.variables == first
 
 
+def test_each_worker_finds_a_stream_that_blocks(box: Box, journald: Journald) -> None:
+    """Whatever the one before has made of it: lines that do not fit would be lost."""
+    slot = box.slot("web:3", **BOTH)
+    box.run(slot, python("import os; print(os.get_blocking(1)); os.set_blocking(1, False)"))
+    box.run(slot, python("import os; print(os.get_blocking(1))"))
+    _, stream = journald.stream()
+    assert received(stream, 10) == b"True\nTrue\n"
+
+
 def test_a_stream_that_journald_has_closed_is_opened_anew(box: Box, journald: Journald) -> None:
     """Otherwise a worker would get SIGPIPE from its first line."""
     slot = box.slot("web:3", **BOTH)
