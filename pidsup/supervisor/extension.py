@@ -38,7 +38,8 @@ class Extension:
         self._restarts: dict[Slot, int] = {}  # of each slot when it began
 
     def begin(self) -> None:
-        """Ask from now on, for what begins now."""
+        """Ask at once, and from now on, for what begins now: it has a limit of its own."""
+        self.end()
         self._wanted = True
         self._best = 0
         self._until = self._supervisor.kernel.now() + PROGRESS_S

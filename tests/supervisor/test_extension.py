@@ -125,6 +125,16 @@ def test_a_stop_has_the_time_of_its_stop_plan(scene: Scene) -> None:
     assert scene.left_s() < 0
 
 
+def test_a_stop_in_the_midst_of_a_start_is_asked_for_at_once(scene: Scene) -> None:
+    """TimeoutStopSec= may be shorter than our pause."""
+    scene.watcher("web", STARTING)
+    scene.begin()
+    scene.go(1)
+    scene.move("web:0", STOPPING, due_at=scene.time + 30)
+    scene.begin()
+    assert scene.posted[-1][0] == scene.time
+
+
 def test_what_is_left_behind_has_its_time(scene: Scene) -> None:
     scene.watcher("web", State.STOPPED)
     scene.leftovers.due_at = scene.time + 60
