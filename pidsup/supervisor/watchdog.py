@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from pidsup.supervisor.supervisor import Supervisor
 
 
+_AGAIN_S = 1.0  # after trouble, which may be over: systemd waits for two of our pauses only
+
+
 class Watchdog:
     """Says WATCHDOG=1.  Owns an eventfd; borrows the rest."""
 
@@ -28,23 +31,30 @@ class Watchdog:
         self._every_s = interval_s / 2
         self._vitals = Vitals(supervisor, supervisor.kernel)
         self._timer: Handle | None = None
-        self._under_way = False  # an event of ours
+        self._sent_at: float | None = None  # of an event of ours that is under way
         self._trouble = ""
         self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         supervisor.sources.add(self._fd, IN, self._came_back)
 
     def begin(self) -> None:
         """Send an event, again and again."""
-        at = self._supervisor.kernel.now() + self._every_s
-        self._timer = self._supervisor.loop.call_at(at, self.begin)
-        if self._under_way:
+        self._timer = None
+        now = self._supervisor.kernel.now()
+        self._send_again(now + self._every_s)
+        if self._sent_at is None:
+            self._sent_at = now
+            os.eventfd_write(self._fd, 1)
+        elif now - self._sent_at >= self._every_s:
             self._found(f"an event has been on its way for {self._every_s:g} s")
-        self._under_way = True
-        os.eventfd_write(self._fd, 1)
+
+    def _send_again(self, at: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._supervisor.loop.call_at(at, self.begin)
 
     def _came_back(self) -> None:
         os.eventfd_read(self._fd)
-        self._under_way = False
+        self._sent_at = None
         self._found(self._vitals.trouble())
 
     def _found(self, trouble: str) -> None:
@@ -56,6 +66,9 @@ class Watchdog:
         elif not self._trouble:  # said once
             log.error("supervision does not work", why=trouble, next="systemd ends us")
             self._outbox.post(STATUS=f"supervision does not work: {trouble}")
+        if trouble:
+            soon_s = min(self._every_s, _AGAIN_S)
+            self._send_again(self._supervisor.kernel.now() + soon_s)
         self._trouble = trouble
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ import pytest
 from pidsup.kernel import LINUX
 from pidsup.loop.sources import Sources
 from pidsup.policy.lifecycle import State
+from pidsup.supervisor import watchdog
 from pidsup.supervisor.vitals import LATE_S, Vitals
 from pidsup.supervisor.watchdog import Watchdog
 from tests.supervisor.stage import Stage
@@ -108,7 +109,7 @@ def test_what_takes_a_moment_is_no_trouble(scene: Scene) -> None:
 class Kennel:
     """A watchdog on a real loop, which is fed every 20 ms."""
 
-    def __init__(self, driver: EpollDriver) -> None:
+    def __init__(self, driver: EpollDriver, interval_s: float = 0.04) -> None:
         self.driver = driver
         self.scene = Scene()
         self.sources = Sources(driver.loop, LINUX)
@@ -121,7 +122,7 @@ class Kennel:
             watchers=self.scene.watchers,
         )
         outbox: Any = self.scene
-        self.watchdog = Watchdog(supervisor, outbox, 0.04)
+        self.watchdog = Watchdog(supervisor, outbox, interval_s)
 
     def fed(self) -> int:
         return len(self.scene.said("WATCHDOG"))
@@ -165,6 +166,23 @@ def test_it_is_not_fed_while_something_does_not_work(kennel: Kennel) -> None:
     kennel.scene.spawner.children[101] = kennel.scene.slot("web:1").child
     kennel.feeds()
     assert kennel.scene.logged[1:] == ["supervision works again"]
+
+
+def test_trouble_that_is_over_in_time_is_seen_in_time(
+    epoll_driver: EpollDriver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next look of its own would come when systemd has just lost patience."""
+    monkeypatch.setattr(watchdog, "_AGAIN_S", 0.01)
+    kennel = Kennel(epoll_driver, interval_s=1000.0)
+    kennel.scene.oldest = 0.0
+    kennel.watchdog.begin()
+    run_until(kennel.driver, lambda: kennel.scene.logged)
+    assert kennel.fed() == 0
+    kennel.scene.oldest = None
+    kennel.feeds(1)
+    run_for(kennel.driver, 0.05)
+    assert kennel.fed() == 1, "and then no more often than before"
+    kennel.close()
 
 
 def test_it_is_not_fed_when_events_do_not_come_through(
