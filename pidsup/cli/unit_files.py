@@ -132,11 +132,11 @@ def _socket_unit(
         )
     lines = [
         "[Unit]",
-        f"Description=Socket {name} of pidsup supervisor {stem}",
+        f"Description=Socket {_literal(name)} of pidsup supervisor {stem}",
         "",
         "[Socket]",
         *addresses,
-        f"FileDescriptorName={name}",
+        f"FileDescriptorName={_literal(name)}",
         f"Service={service}",
         *first,
         "",
@@ -148,13 +148,30 @@ def _socket_unit(
 
 def _listen(key: str, values: Mapping[str, Any]) -> str:
     listen = values["listen"]
-    host = listen.rpartition(":")[0]
-    if not is_unix(listen) and host and not host.startswith("[") and not _is_ipv4(host):
+    if not is_unix(listen):
+        host, colon, port = listen.rpartition(":")
+        if host and not host.startswith("[") and not _is_ipv4(host):
+            raise CannotInstall(
+                f"cannot install a socket unit for {key}: systemd takes no names of hosts, "
+                f"{listen!r}: write its address"
+            )
+        if int(port) == 0:
+            raise CannotInstall(
+                f"cannot install a socket unit for {key}: systemd chooses no port, {listen!r}: "
+                "write a port"
+            )
+        listen = f"{host}{colon}{int(port)}"  # with a zero in front it would be octal
+    return f"{_LISTEN[values['type']]}={_literal(listen)}"
+
+
+def _literal(text: str) -> str:
+    """Return a value that means just this text, systemd.syntax(7)."""
+    if not text.isprintable() or text != text.strip() or text.endswith("\\"):
         raise CannotInstall(
-            f"cannot install a socket unit for {key}: systemd takes no names of hosts, {listen!r}: "
-            "write its address"
+            f"cannot install a socket unit with {text!r}: in a unit no value has control "
+            "characters, spaces around it or a backslash at its end: change it"
         )
-    return f"{_LISTEN[values['type']]}={listen.replace('%', '%%')}"
+    return text.replace("%", "%%")
 
 
 def _is_ipv4(host: str) -> bool:
@@ -176,4 +193,4 @@ def _worded(key: str, value: Any) -> str:
         return "ipv6-only"
     if key == "mode":
         return f"{value:04o}"
-    return "yes" if value is True else str(value).replace("%", "%%")
+    return "yes" if value is True else _literal(str(value))

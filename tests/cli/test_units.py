@@ -246,8 +246,9 @@ def test_every_kind_of_socket_has_its_word(tmp_path: Path, directory: Path) -> N
         tmp_path,
         """
         six = { listen = "[::1]:53", systemd = "dns:1", type = "datagram", ipv6_only = true }
-        any = { listen = 54, systemd = "dns:0", type = "datagram", ipv6_only = true }
+        any = { listen = "054", systemd = "dns:0", type = "datagram", ipv6_only = true }
         pack = { listen = "@pack", systemd = "pack", type = "seqpacket" }
+        rest = { listen = 80, systemd = "50%" }
         """,
         name="pidsup",
     )
@@ -262,6 +263,8 @@ def test_every_kind_of_socket_has_its_word(tmp_path: Path, directory: Path) -> N
     ]
     pack = (directory / "pidsup-pidsup-pack.socket").read_text()
     assert "\nListenSequentialPacket=@pack\n" in pack
+    rest = (directory / "pidsup-pidsup-rest.socket").read_text()
+    assert "\nFileDescriptorName=50%%\n" in rest
     assert (directory / "pidsup.service.d/sockets.conf").exists()
 
 
@@ -284,6 +287,10 @@ def test_a_configuration_without_such_sockets_needs_no_more_units() -> None:
             "let them have the same, or different names",
         ),
         ("a = { listen = 99999 }", "must have a port"),
+        ('a = { listen = "127.0.0.1:0", systemd = "a" }', "systemd chooses no port"),
+        (r'a = { listen = "/run/a\nService=b", systemd = "a" }', "no value has control characters"),
+        (r'a = { listen = "/run/a\\", systemd = "a" }', "or a backslash at its end"),
+        ('a = { listen = 80, systemd = "a " }', "spaces around it"),
     ],
 )
 def test_what_has_no_unit_is_refused_before_anything_is_written(
