@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -17,8 +18,9 @@ from pidsup.cli.ctl import journal, last_words
 from pidsup.cli.ctl.arguments import Given, parse
 from pidsup.cli.ctl.endings import Complaint
 from pidsup.cli.ctl.journalctl import Matches, become, command, options
+from pidsup.client import Client
 from tests.cli.canned import down, exit_, slot, status, watcher
-from tests.support import LIMIT_S
+from tests.support import LIMIT_S, python
 
 BIN = Path(sys.executable).parent
 SYSTEM = {"unit": "shop.service", "user": None, "namespace": None}
@@ -59,11 +61,21 @@ def test_everything_of_a_service_is_its_unit() -> None:
 
 def test_some_are_their_lines_and_what_is_said_of_them() -> None:
     """Both within the unit: anybody may write an entry that looks the same."""
-    assert Matches(SYSTEM, "shop").some(["web:0", "web:1"], ["web"]) == [
+    assert Matches(SYSTEM, "shop").some(["web:0", "web:1"], []) == [
         "_SYSTEMD_UNIT=shop.service", "SYSLOG_IDENTIFIER=web:0", "SYSLOG_IDENTIFIER=web:1",
         "+",
         "_SYSTEMD_UNIT=shop.service", "SYSLOG_IDENTIFIER=pidsup", "PIDSUP_NAME=shop",
         "PIDSUP_SLOT=web:0", "PIDSUP_SLOT=web:1",
+    ]  # fmt: skip
+
+
+def test_what_is_said_of_a_watcher_is_also_what_is_said_of_its_slots() -> None:
+    """Nothing is named twice: a thousand slots are a long command as it is."""
+    assert Matches(SYSTEM, "shop").some(["web:0", "db:1"], ["web"]) == [
+        "_SYSTEMD_UNIT=shop.service", "SYSLOG_IDENTIFIER=web:0", "SYSLOG_IDENTIFIER=db:1",
+        "+",
+        "_SYSTEMD_UNIT=shop.service", "SYSLOG_IDENTIFIER=pidsup", "PIDSUP_NAME=shop",
+        "PIDSUP_SLOT=db:1",
         "+",
         "_SYSTEMD_UNIT=shop.service", "SYSLOG_IDENTIFIER=pidsup", "PIDSUP_NAME=shop",
         "PIDSUP_WATCHER=web",
@@ -185,13 +197,37 @@ def test_slots_are_found_that_wrote_long_ago(
 ) -> None:
     """By the names that the journal knows; most are not of pidsup."""
     journalctl('printf "%s\\n" sshd web:10 web:2 db:0 web:0 web:x :3 "CRON"')
-    assert journal.slots_in_journal(given(), Matches(SYSTEM, "shop"), selectors) == found
+    slots = journal.slots_in_journal(given(), Matches(SYSTEM, "shop"))
+    assert journal.selected(slots, selectors) == found
+
+
+def test_names_that_no_slot_has_are_no_slots(journalctl: Fake) -> None:
+    """Anybody can write an entry, with any identifier."""
+    digits = "9" * 5000
+    journalctl(f"printf '%s\\n' web:{digits} web:100000 web:01 web:٣ 'a b:1' -x:1 web:3 a:b:1")
+    assert journal.slots_in_journal(given(), Matches(SYSTEM, "shop")) == ["web:3"]
+    journalctl(r"printf 'we\0b:1\nweb\302\205x:2\nweb:4\n'")
+    assert journal.slots_in_journal(given(), Matches(SYSTEM, "shop")) == ["web:4"]
+
+
+def test_a_flood_of_names_is_no_command_line(
+    journalctl: Fake, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that run are shown, and of the others the lowest; what is left out is said."""
+    journalctl("seq -f 'web:%.0f' 0 9999")
+    monkeypatch.setattr(journal, "become", lambda _given, _namespace, words: len(words))
+    answer = status(watcher("web", slot("web:7000"), kept=JOURNAL), journal=SYSTEM)
+    client = Client(socket.socket())
+    # Two times the unit, the slots, the supervisor's two names, the watcher and a plus.
+    assert journal.show(given("web"), client, answer, whole=False) == 2 + 1001 + 2 + 1 + 1
+    said = "pidsupctl: 8999 more slots that are gone are left out: select fewer\n"
+    assert capfd.readouterr().err == said
 
 
 def test_without_journalctl_nothing_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     """In a container."""
     monkeypatch.setenv("PATH", "/nowhere")
-    assert journal.slots_in_journal(given(), Matches(SYSTEM, "shop"), ["*"]) == []
+    assert journal.slots_in_journal(given(), Matches(SYSTEM, "shop")) == []
     with pytest.raises(Complaint, match="cannot run journalctl: No such file"):
         become(given(), None, ["--unit=shop.service"])
     assert signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN  # as before
@@ -240,7 +276,7 @@ def test_only_entries_of_our_own_user_or_root_count(journalctl: Fake) -> None:
     assert f"_UID={os.geteuid()}\n" in asked
 
 
-@pytest.mark.parametrize("script", ["exit 0", "echo other"])
+@pytest.mark.parametrize("script", ["exit 0", 'case "$*" in *--field=*) echo other;; esac'])
 def test_a_supervisor_that_has_left_nothing_is_just_not_there(
     journalctl: Fake, script: str
 ) -> None:
@@ -249,6 +285,39 @@ def test_a_supervisor_that_has_left_nothing_is_just_not_there(
     done = ctl()
     assert (done.returncode, done.stdout) == (7, "")
     assert "no-such-shop" in done.stderr
+
+
+def test_of_several_one_has_to_be_chosen(journalctl: Fake, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of those of our own user, or root's: anybody may write that he were one."""
+    noted = journalctl(
+        """echo '{"PIDSUP_NAME": "shop"}'; echo '{"PIDSUP_NAME": ["a", "b"]}'; echo '{}'"""
+    )
+    with pytest.raises(Complaint, match="nobody; the journal knows, choose by -n: a, b, shop"):
+        journal.of_the_past(given(), Complaint("nobody", 7))
+    assert "_UID=0\n" in noted.read_text()
+
+
+def test_what_stands_in_stdin_is_not_for_ssh(tmp_path: Path) -> None:
+    """`while read host; do pidsupctl -H $host logs; done`."""
+    (tmp_path / "ssh").write_text("#!/bin/sh\ncat\n")
+    (tmp_path / "ssh").chmod(0o755)
+    script = (
+        "from pidsup.cli.ctl.arguments import parse\n"
+        "from pidsup.cli.ctl.journalctl import become, fields\n"
+        "given = parse(['logs', '-H', 'there'])\n"
+        "assert fields(given, 'X', None) == []\n"
+        "become(given, None, ['A=B'])\n"
+    )
+    done = subprocess.run(
+        python(script),
+        input="other\n",
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PIDSUP_SSH": str(tmp_path / "ssh")},
+        timeout=LIMIT_S,
+        check=True,
+    )
+    assert done.stdout == ""
 
 
 # --- last lines
@@ -304,6 +373,18 @@ def test_what_is_no_text_is_told_as_far_as_it_can_be(journalctl: Fake) -> None:
     journalctl(lines(("web:0", [255, 65]), ("web:1", None)))
     found = last_words.of_all(given(), status(journal=SYSTEM), ["web:0", "web:1"], 10)
     assert [(line["slot"], line["text"]) for line in found] == [("web:1", ""), ("web:0", "\\xffA")]
+
+
+def test_an_entry_may_have_any_fields(journalctl: Fake) -> None:
+    """One several times, or no text: whoever speaks to the journal himself chooses them."""
+    entries = [
+        {"SYSLOG_IDENTIFIER": ["other", "web:0"], "MESSAGE": ["c", [100]]},
+        {"SYSLOG_IDENTIFIER": "web:0"},
+        {"SYSLOG_IDENTIFIER": [[119, 101, 98, 58, 48], "x"], "MESSAGE": "a\nb"},
+    ]
+    journalctl("cat <<'EOF'\n" + "\n".join(map(json.dumps, entries)) + "\nEOF")
+    found = last_words.of_all(given(), status(journal=SYSTEM), ["web:0"], 10)
+    assert [line["text"] for line in found] == ["a", "b", "d", "c"]
 
 
 def test_a_journal_that_is_too_slow_is_not_waited_for(

@@ -384,6 +384,26 @@ def test_what_is_elsewhere_is_said(shop: Open) -> None:
     assert "one stream in the journal" in refused.stderr
 
 
+def test_of_one_stream_that_goes_nowhere_nothing_is_shown(shop: Open) -> None:
+    """Least of all what goes to the other one."""
+    it = shop(
+        """
+        [watchers.half]
+        command = ["sh", "-c", "echo out; echo err >&2; exec sleep 1000"]
+        stderr = "null"
+        [watchers.other]
+        command = ["sh", "-c", "echo out; echo err >&2; exec sleep 1000"]
+        stdout = "null"
+        """
+    )
+    it.await_text("out", "half")
+    it.await_text("err", "other")
+    done = it.ctl("logs", "--stream", "stderr", "half")
+    assert (done.stdout, done.stderr) == ("", "pidsupctl: stderr is kept nowhere: half\n")
+    assert it.texts("--stream", "stderr") == ["err"]
+    assert it.texts("--stream", "stdout", "*") == ["out"]
+
+
 def test_the_past_is_shown_where_no_supervisor_runs(shop: Open, box: Box) -> None:
     it = shop(TWO)
     it.await_text("err 1", "web:1")

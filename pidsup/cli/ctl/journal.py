@@ -8,13 +8,19 @@ from fnmatch import fnmatchcase
 
 from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import NO_SUCH_NAME, NOT_RUNNING, USAGE, Complaint
-from pidsup.cli.ctl.journalctl import OUTPUTS, OWN, Matches, become, command, fields
+from pidsup.cli.ctl.journalctl import OUTPUTS, OWN, Matches, become, fields, newest
 from pidsup.client import Client
+from pidsup.config.kinds import is_name
 from pidsup.control.protocol import Message
+from pidsup.log.messages import MESSAGES
 
 TYPE_CHECKING = False  # importing `typing` would cost each pidsupctl 2 ms
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+_MOST_GONE = 1000  # each is a word of a command line, of which another machine takes 128 KiB
+_MOST_STARTS = 1000
+_DIGITS = 5  # of the number of a slot
 
 
 def show(given: Given, client: Client, status: Message, *, whole: bool) -> int:
@@ -26,12 +32,24 @@ def show(given: Given, client: Client, status: Message, *, whole: bool) -> int:
         words = matches.all(chosen)
     else:
         watchers = [watcher["name"] for watcher in status["watchers"]]
-        found = slots_in_journal(given, matches, given.selectors or watchers)
-        slots = [*chosen, *(name for name in found if name not in chosen)]
+        found = selected(slots_in_journal(given, matches), given.selectors or watchers)
+        if given.stream is not None:  # others are there by what they write to the other one
+            found = [name for name in found if _watcher_of(name) in watchers]
+        slots = [*chosen, *_gone(found, chosen)]
         about = _whole_watchers(given.selectors, [*watchers, *map(_watcher_of, slots)])
         words = matches.output(slots) if bare else matches.some(slots, about)
     client.close()
     return become(given, matches.namespace, words)
+
+
+def _gone(found: Sequence[str], chosen: Sequence[str]) -> list[str]:
+    """Return the slots that are there no more, as many as a command line can bear."""
+    known = frozenset(chosen)
+    gone = [name for name in found if name not in known]
+    if len(gone) > _MOST_GONE:
+        text = f"{len(gone) - _MOST_GONE} more slots that are gone are left out: select fewer"
+        print(f"pidsupctl: {text}", file=sys.stderr)
+    return gone[:_MOST_GONE]
 
 
 def _whole_watchers(selectors: Sequence[str], watchers: Sequence[str]) -> list[str]:
@@ -48,18 +66,33 @@ def _watcher_of(slot: str) -> str:
     return slot.rpartition(":")[0]
 
 
-def slots_in_journal(given: Given, matches: Matches, selectors: Sequence[str]) -> list[str]:
-    """Return the slots that have ever written, of those selected: the gone ones, too."""
-    found = []
-    for name in fields(given, "SYSLOG_IDENTIFIER", matches.namespace):
-        watcher, colon, index = name.rpartition(":")
-        if not colon or not index.isdecimal():
-            continue
-        for selector in selectors:
-            if fnmatchcase(name if ":" in selector else watcher, selector):
-                found.append(name)
-                break
-    return sorted(found, key=lambda name: (_watcher_of(name), int(name.rpartition(":")[2])))
+def slots_in_journal(given: Given, matches: Matches) -> list[str]:
+    """Return the slots that have ever written, the lowest first: the gone ones, too.
+
+    What is named as a slot could be is among them: anybody can write so.
+    """
+    names = fields(given, "SYSLOG_IDENTIFIER", matches.namespace)
+    return sorted(filter(_is_slot, names), key=_place)
+
+
+def _is_slot(name: str) -> bool:
+    watcher, _, index = name.rpartition(":")
+    is_index = index.isascii() and index.isdecimal() and len(index) <= _DIGITS
+    return is_index and str(int(index)) == index and is_name(watcher)
+
+
+def _place(slot: str) -> tuple[int, str]:
+    watcher, _, index = slot.rpartition(":")
+    return int(index), watcher
+
+
+def selected(slots: Sequence[str], selectors: Sequence[str]) -> list[str]:
+    """Return those of *slots* that are selected."""
+    return [
+        name
+        for name in slots
+        if any(fnmatchcase(name if ":" in one else _watcher_of(name), one) for one in selectors)
+    ]
 
 
 # --- where no supervisor runs
@@ -70,48 +103,54 @@ def of_the_past(given: Given, why: Exception) -> int:
     complaint = Complaint(str(why), NOT_RUNNING)
     if given.host or given.socket or str(why).startswith("several"):
         raise complaint
-    known = fields(given, "PIDSUP_NAME", "*")
-    if given.name is None and len(known) > 1:
-        raise Complaint(f"{why}; the journal knows, choose by -n: {', '.join(known)}", NOT_RUNNING)
-    name = given.name or next(iter(known), None)
-    journal = None if name is None or name not in known else _last_journal(given, name)
+    name = given.name or _only_one(given, why)
+    journal = None if name is None else _last_journal(given, name)
     if name is None or journal is None:
         raise complaint
     matches = Matches(journal, name)
-    slots = slots_in_journal(given, matches, given.selectors or ["*"])
+    slots = selected(slots_in_journal(given, matches), given.selectors or ["*"])
     if given.selectors and not slots:
         text = f"nothing of {', '.join(given.selectors)} is in the journal, and {why}"
         raise Complaint(text, NO_SUCH_NAME)
     print(f"pidsupctl: {name} does not run; this is of the journal", file=sys.stderr)
-    whole = _whole_watchers(given.selectors, list(map(_watcher_of, slots)))
     bare = given.output == "plain"
-    words = matches.output(slots) if bare else matches.some(slots, whole)
     if not given.selectors and not bare:
-        words = matches.all(slots)
+        words = matches.all(slots[:_MOST_GONE])
+    else:
+        slots = _gone(slots, ())
+        whole = _whole_watchers(given.selectors, list(map(_watcher_of, slots)))
+        words = matches.output(slots) if bare else matches.some(slots, whole)
     return become(given, matches.namespace, words)
 
 
+def _only_one(given: Given, why: Exception) -> str | None:
+    """Return the only supervisor that the journal knows to have started, None without one."""
+    started = f"MESSAGE_ID={MESSAGES['supervisor started'].id}"
+    entries = newest(given, [f"--lines={_MOST_STARTS}", *_ours(), started])
+    names = sorted({name for entry in entries for name in entry.get("PIDSUP_NAME", ())})
+    if len(names) > 1:
+        raise Complaint(f"{why}; the journal knows, choose by -n: {', '.join(names)}", NOT_RUNNING)
+    return next(iter(names), None)
+
+
 def _last_journal(given: Given, name: str) -> Message | None:
-    """Return type Journal as the last entry of that supervisor tells it; None without one.
-
-    Of our own user's supervisor, or of root's: others may write such entries, too.
-    """
-    import json
-    import subprocess
-
-    users = [f"_UID={uid}" for uid in {os.geteuid(), 0}]
-    about = [f"SYSLOG_IDENTIFIER={OWN}", f"PIDSUP_NAME={name}", *users]
-    words = command(given, "*", ["--quiet", "--no-pager", "--lines=1", "--output=json", *about])
-    done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)  # noqa: S603  journalctl
-    if not done.stdout:
+    """Return type Journal as the last entry of that supervisor tells it; None without one."""
+    entry = next(iter(newest(given, ["--lines=1", *_ours(), f"PIDSUP_NAME={name}"])), None)
+    if entry is None:
         return None
-    entry = json.loads(done.stdout)
     is_users = "_SYSTEMD_USER_UNIT" in entry
+    unit = entry.get("_SYSTEMD_USER_UNIT" if is_users else "_SYSTEMD_UNIT", [None])
     return {
-        "unit": entry.get("_SYSTEMD_USER_UNIT" if is_users else "_SYSTEMD_UNIT"),
-        "user": int(entry["_UID"]) if is_users else None,
-        "namespace": entry.get("_NAMESPACE"),
+        "unit": unit[0],
+        "user": int(entry["_UID"][0]) if is_users else None,
+        "namespace": entry.get("_NAMESPACE", [None])[0],
     }
+
+
+def _ours() -> list[str]:
+    """Match what supervisors of our own user say, or root's: others may write such entries, too."""
+    users = [f"_UID={uid}" for uid in sorted({os.geteuid(), 0})]
+    return [f"SYSLOG_IDENTIFIER={OWN}", *users]
 
 
 # --- what is asked for in vain

@@ -6,6 +6,8 @@ together, and "+" separates alternatives of such sets.
 
 from __future__ import annotations
 
+import errno
+import json
 import os
 import sys
 
@@ -17,6 +19,8 @@ from pidsup.control.protocol import Message
 TYPE_CHECKING = False  # importing `typing` would cost each pidsupctl 2 ms
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
+
+    Entry = dict[str, list[str]]
 
 OWN = "pidsup"  #: SYSLOG_IDENTIFIER of what the supervisor says
 #: -o of ours -> journalctl's; what a field holds is never left out for its length.
@@ -50,8 +54,9 @@ class Matches:
     def some(self, slots: Sequence[str], watchers: Sequence[str]) -> list[str]:
         """Match what slots have written, and what the supervisor says of them and of watchers."""
         own = self._own()
+        others = [name for name in slots if name.rpartition(":")[0] not in watchers]
         about = [
-            [*own, *(f"PIDSUP_SLOT={name}" for name in slots)] if slots else [],
+            [*own, *(f"PIDSUP_SLOT={name}" for name in others)] if others else [],
             [*own, *(f"PIDSUP_WATCHER={name}" for name in watchers)] if watchers else [],
         ]
         return _alternatives([self._of_output(slots), *about])
@@ -127,14 +132,48 @@ def command(given: Given, namespace: str | None, words: Sequence[str]) -> list[s
 
 def fields(given: Given, name: str, namespace: str | None) -> list[str]:
     """Return the values that a field has in the journal; [] where nobody tells."""
+    said = _said(given, namespace, [f"--field={name}"])
+    return said.decode(errors="replace").split("\n")[:-1]
+
+
+def newest(given: Given, words: Sequence[str]) -> list[Entry]:
+    """Return entries of all namespaces, the newest first; [] where nobody tells."""
+    said = _said(given, "*", ["--reverse", "--output=json", *words])
+    return list(map(entry_of, said.splitlines()))
+
+
+def _said(given: Given, namespace: str | None, words: Sequence[str]) -> bytes:
     import subprocess
 
-    words = command(given, namespace, ["--quiet", "--no-pager", f"--field={name}"])
+    program = command(given, namespace, ["--quiet", "--no-pager", *words])
+    nowhere = subprocess.DEVNULL
     try:
-        done = subprocess.run(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)  # noqa: S603  journalctl, or the user's own ssh
+        return subprocess.run(  # noqa: S603  journalctl, or the user's own ssh
+            program, stdin=nowhere, stdout=subprocess.PIPE, stderr=nowhere, check=False
+        ).stdout
     except OSError:
-        return []
-    return done.stdout.decode(errors="replace").splitlines()
+        return b""
+
+
+def entry_of(line: bytes) -> Entry:
+    """Return the fields of an entry that -o json prints; ValueError for half of one.
+
+    Whoever writes an entry chooses its fields: it may have one several times, or none of them.
+    """
+    return {name: _values(told) for name, told in json.loads(line).items()}
+
+
+def _values(told: object) -> list[str]:
+    """Return what a field holds: numbers are told where that is not text."""
+    if isinstance(told, list) and not all(isinstance(one, int) for one in told):
+        return [_text(one) for one in told]
+    return [_text(told)]
+
+
+def _text(told: object) -> str:
+    if isinstance(told, list):
+        return bytes(told).decode(errors="backslashreplace")
+    return str(told or "")
 
 
 def become(given: Given, namespace: str | None, matches: Sequence[str]) -> int:
@@ -146,6 +185,8 @@ def become(given: Given, namespace: str | None, matches: Sequence[str]) -> int:
     if given.color != "auto":
         os.environ["SYSTEMD_COLORS"] = "1" if given.color == "always" else "0"
     program = command(given, namespace, [*options(given), *matches])
+    if given.host:  # ssh would read what is for another: `while read host; do ...`
+        os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     sys.stdout.flush()
     # Python ignores it, and so would journalctl.
     ignored = signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -153,4 +194,5 @@ def become(given: Given, namespace: str | None, matches: Sequence[str]) -> int:
         os.execvp(program[0], program)  # noqa: S606  journalctl, or the user's own ssh
     except OSError as error:
         signal.signal(signal.SIGPIPE, ignored)  # or this process would die of it, saying nothing
-        raise Complaint(f"cannot run {program[0]}: {error.strerror}", FAILED) from error
+        hint = ": select fewer slots" if error.errno == errno.E2BIG else ""
+        raise Complaint(f"cannot run {program[0]}: {error.strerror}{hint}", FAILED) from error

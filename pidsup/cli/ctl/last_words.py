@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 
 from pidsup.cli.ctl.arguments import Given
-from pidsup.cli.ctl.journalctl import Matches, command
+from pidsup.cli.ctl.journalctl import Matches, command, entry_of
 from pidsup.control.protocol import Message
 
 TYPE_CHECKING = False  # importing `typing` would cost each pidsupctl 2 ms
@@ -86,30 +85,25 @@ def _newest_first(
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         ) as process:
-            yield from _lines(process)
+            yield from _lines(process, slots)
     except OSError:  # there is no journalctl
         return
 
 
-def _lines(process: subprocess.Popen[bytes]) -> Iterator[tuple[str, str]]:
+def _lines(process: subprocess.Popen[bytes], slots: Sequence[str]) -> Iterator[tuple[str, str]]:
     from threading import Timer
 
     alarm = Timer(_PATIENCE_S, process.kill)
     alarm.start()
     try:
         for line in process.stdout or ():
-            entry = json.loads(line)
-            yield entry["SYSLOG_IDENTIFIER"], _text(entry["MESSAGE"])
+            entry = entry_of(line)
+            name = next(name for name in entry["SYSLOG_IDENTIFIER"] if name in slots)
+            for message in entry.get("MESSAGE", ()):
+                yield from ((name, text) for text in reversed(message.split("\n")))
     except ValueError:  # killed in the middle of a line
         return
     finally:
         alarm.cancel()
         alarm.join()
         process.kill()
-
-
-def _text(message: str | list[int] | None) -> str:
-    """Return a field as journalctl tells it: bytes where it is not text."""
-    if isinstance(message, list):
-        return bytes(message).decode(errors="backslashreplace")
-    return message or ""

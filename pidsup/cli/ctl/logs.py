@@ -35,7 +35,8 @@ def run(given: Given, client: Client) -> int:
     chosen = status["watchers"]
     in_journal = [watcher for watcher in chosen if "journal" in _kept(watcher, given.stream)]
     in_memory = [watcher for watcher in chosen if "memory" in _kept(watcher, given.stream)]
-    if in_journal or (status.get("journal") and not in_memory):
+    of_one = given.stream is not None  # and of that the supervisor says nothing
+    if in_journal or (status.get("journal") and not in_memory and not of_one):
         from pidsup.cli.ctl import journal
 
         if given.stream is not None:
@@ -44,6 +45,9 @@ def run(given: Given, client: Client) -> int:
             _say(f"not in the journal, and shown without it: {_asked_for(in_memory)}")
         whole = not given.selectors
         return journal.show(given, client, {**status, "watchers": in_journal}, whole=whole)
+    if chosen and not in_memory:
+        names = ", ".join(watcher["name"] for watcher in chosen)
+        _say(f"{given.stream or 'what they write'} is kept nowhere: {names}")
     return _from_memory(given, client)
 
 
@@ -62,7 +66,8 @@ def _status(given: Given, client: Client) -> Message:
         from pidsup.cli.ctl.journalctl import Matches
 
         matches = Matches(everything["journal"], everything["name"])
-        if not all(journal.slots_in_journal(given, matches, [one]) for one in given.selectors):
+        slots = journal.slots_in_journal(given, matches)
+        if not all(journal.selected(slots, [one]) for one in given.selectors):
             raise
         return {**everything, "watchers": []}
 
