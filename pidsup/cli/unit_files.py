@@ -64,10 +64,13 @@ def _fitted(line: str, place: Place) -> str:
     return line
 
 
-def quoted(word: str) -> str:
-    """Return a word of ExecStart= as it has to be written, systemd.service(5)."""
-    escaped = word.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
-    return escaped if re.fullmatch(r"[\w./@%+:-]+", word) else f'"{escaped}"'.replace("$", "$$")
+def quoted(path: str) -> str:
+    """Return a program as ExecStart= has to begin with it; a $ is not special there.
+
+    systemd.service(5), "Command lines".
+    """
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return escaped if re.fullmatch(r"[\w./@%+:-]+", path) else f'"{escaped}"'
 
 
 # --- files that are still as they were written

@@ -85,16 +85,16 @@ def test_pages_that_man_does_not_find_are_not_named() -> None:
 
 
 @pytest.mark.parametrize(
-    ("word", "expected"),
+    ("path", "expected"),
     [
         ("/usr/bin/pidsup", "/usr/bin/pidsup"),
         ("/opt/a b/pidsup", '"/opt/a b/pidsup"'),
         ("/opt/100%/pidsup", "/opt/100%%/pidsup"),
-        ('/opt/"$x\\/pidsup', '"/opt/\\"$$x\\\\/pidsup"'),
+        ('/opt/"$x\\/pidsup', '"/opt/\\"$x\\\\/pidsup"'),
     ],
 )
-def test_paths_are_quoted_for_systemd(word: str, expected: str) -> None:
-    assert quoted(word) == expected
+def test_programs_are_quoted_for_systemd(path: str, expected: str) -> None:
+    assert quoted(path) == expected
 
 
 # --- writing them
