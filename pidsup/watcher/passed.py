@@ -104,8 +104,8 @@ def _unexpected(left: Sequence[Descriptor], passed: Passed) -> SocketMismatch:
         name += f":{alike.index(left[0])}"
     return SocketMismatch(
         f"no socket is for {_described(left)}, which systemd has passed: write "
-        f'systemd = "{name}" into a section of [sockets], or take the unit out of Sockets= of '
-        "the service"
+        f'systemd = "{name}" into a section of [sockets], or stop its socket unit for good, '
+        "`systemctl disable --now`, and take it out of Sockets= of the service"
     )
 
 

@@ -105,8 +105,8 @@ def test_one_that_nobody_wants_is_named(passing: Pass, names: list[str], advice:
     listed = ", ".join(["'admin' (ADDRESS)"] * (len(names) - 1))
     assert why([spec("http", "http")], passing(*names)) == (
         f"no socket is for {listed}, which systemd has passed: write "
-        f'systemd = "{advice}" into a section of [sockets], or take the unit out of Sockets= of '
-        "the service"
+        f'systemd = "{advice}" into a section of [sockets], or stop its socket unit for good, '
+        "`systemctl disable --now`, and take it out of Sockets= of the service"
     )
 
 
