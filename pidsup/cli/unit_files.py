@@ -16,6 +16,7 @@ from pidsup.config.options import SOCKET
 from pidsup.errors import PidsupError
 
 OLDEST = 252  #: systemd that pidsup works with
+DROP_IN = "sockets.conf"  #: of a service, which names its sockets
 
 #: Lines that older versions do not know, and what stands there instead.
 _SINCE = {
@@ -118,7 +119,7 @@ def of_sockets(stem: str, sockets: Mapping[str, Mapping[str, Any]]) -> dict[str,
         unit = f"pidsup-{stem}-{keys[0]}.socket"
         files[unit] = _socket_unit(stem, service, name, {key: sockets[key] for key in keys})
     if files:
-        files[f"{service}.d/sockets.conf"] = f"[Service]\nSockets={' '.join(files)}\n"
+        files[f"{service}.d/{DROP_IN}"] = f"[Service]\nSockets={' '.join(files)}\n"
     return files
 
 

@@ -7,12 +7,13 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from pidsup.cli.codes import FAILURE, OK, USAGE
 from pidsup.cli.unit_files import (
+    DROP_IN,
     OLDEST,
     CannotInstall,
     Place,
@@ -51,6 +52,9 @@ def main(given: argparse.Namespace) -> int:
             return OK
         for path, text in files.items():
             print(f"{path}: {_install(path, text, force=given.force)}")
+        for path in _left_over(given):
+            if str(path) not in files:
+                print(f"{path}: kept, but no socket of the configuration is for it: {_rid(path)}")
     except CannotInstall as error:
         print(f"pidsup: {error}", file=sys.stderr)
         return USAGE
@@ -154,6 +158,26 @@ def _of_configuration(file: str) -> dict[str, str]:
     sockets = expanded["sockets"]
     assert isinstance(sockets, dict)  # noqa: S101  it is a section
     return of_sockets(stem, sockets)  # type: ignore[arg-type]  # of sections as well
+
+
+def _left_over(given: argparse.Namespace) -> Iterator[Path]:
+    """Yield what is there for sockets of these configurations, old and new."""
+    units = Path(_target(given).units)
+    for file in given.files:
+        stem = Path(file).stem
+        service = instance(stem)
+        for path in sorted(units.glob(f"pidsup-{stem}-*.socket")):
+            if f"Service={service}" in path.read_text(errors="replace").splitlines():
+                yield path
+        drop_in = units / f"{service}.d" / DROP_IN
+        if drop_in.exists():
+            yield drop_in
+
+
+def _rid(path: Path) -> str:
+    """Say how to get rid of a file."""
+    is_unit = path.suffix == ".socket"
+    return f"systemctl disable --now {path.name}, and remove it" if is_unit else "remove it"
 
 
 # --- writing

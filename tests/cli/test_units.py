@@ -268,6 +268,23 @@ def test_every_kind_of_socket_has_its_word(tmp_path: Path, directory: Path) -> N
     assert (directory / "pidsup.service.d/sockets.conf").exists()
 
 
+def test_what_is_left_of_sockets_that_are_systemds_no_more_is_named(
+    tmp_path: Path, directory: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would be passed all the same, and the start fail for it."""
+    http, admin = 'http = { listen = 80, systemd = "http" }', 'a = { listen = 81, systemd = "a" }'
+    install(directory, configuration(tmp_path, f"{http}\n{admin}"))
+    (directory / "pidsup-shop-b-c.socket").write_text("[Socket]\nService=pidsup@shop-b.service\n")
+    assert "no socket" not in capsys.readouterr().out
+    left = "kept, but no socket of the configuration is for it:"
+    old = f"pidsup-shop-a.socket: {left} systemctl disable --now pidsup-shop-a.socket, and remove"
+    for sockets, expected in ((http, [old]), ("", [old, f"sockets.conf: {left} remove it"])):
+        install(directory, configuration(tmp_path, sockets))
+        out = capsys.readouterr().out
+        assert all(line in out for line in expected)
+        assert "shop-b" not in out
+
+
 def test_the_example_is_what_is_written(tmp_path: Path, directory: Path) -> None:
     install(directory, configuration(tmp_path, 'http = { listen = 8080, systemd = "http" }'))
     example = (_UNITS / "pidsup-shop-http.socket").read_text().partition("[Unit]")[2]
