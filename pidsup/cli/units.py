@@ -52,9 +52,9 @@ def main(given: argparse.Namespace) -> int:
             return OK
         for path, text in files.items():
             print(f"{path}: {_install(path, text, force=given.force)}")
-        for path in _left_over(given):
-            if str(path) not in files:
-                print(f"{path}: kept, but no socket of the configuration is for it: {_rid(path)}")
+        for left in _of_its_sockets(given):
+            if str(left) not in files:
+                print(f"{left}: kept, but no socket of the configuration is for it: {_rid(left)}")
     except CannotInstall as error:
         print(f"pidsup: {error}", file=sys.stderr)
         return USAGE
@@ -160,8 +160,8 @@ def _of_configuration(file: str) -> dict[str, str]:
     return of_sockets(stem, sockets)  # type: ignore[arg-type]  # of sections as well
 
 
-def _left_over(given: argparse.Namespace) -> Iterator[Path]:
-    """Yield what is there for sockets of these configurations, old and new."""
+def _of_its_sockets(given: argparse.Namespace) -> Iterator[Path]:
+    """Yield the files that are there for sockets of these configurations, old and new."""
     units = Path(_target(given).units)
     for file in given.files:
         stem = Path(file).stem
