@@ -37,10 +37,16 @@ NOT_OURS = OurJournal()
 
 
 def our_journal() -> OurJournal:
-    """Look at our own output, and at JOURNAL_STREAM."""
+    """Look at our own output, and at JOURNAL_STREAM.
+
+    Under RootDirectory= what systemd has opened for us may be the only way to the journal:
+    then it is output like any other.
+    """
     named = os.environ.get("JOURNAL_STREAM", "")
     found = [of_descriptor(fd, named) for fd in (STDOUT + 1, STDERR + 1)]
     journal = next(filter(None, found), Journal())
+    if not os.access(journal.stream_path, os.W_OK):
+        return OurJournal(journal, of_myself())
     return OurJournal(journal, of_myself(), (found[STDOUT] is not None, found[STDERR] is not None))
 
 
@@ -69,7 +75,7 @@ class JournalStream:
                 self._fd = open_stream(journal, self._name, self._ours.unit_of_system)
             except OSError as error:
                 number = error.errno or EINVAL
-                raise SpawnError(number, "connect", f"{journal.directory}/stdout") from error
+                raise SpawnError(number, "connect", journal.stream_path) from error
             self.variables = {"JOURNAL_STREAM": stream_name(self._fd)}
         os.set_blocking(self._fd, True)
         return self._fd

@@ -31,6 +31,11 @@ class Journal(NamedTuple):
         """Return its name, as of LogNamespace=."""
         return self.directory.removeprefix(DIRECTORY).removeprefix(".") or None
 
+    @property
+    def stream_path(self) -> str:
+        """Return where it takes streams."""
+        return f"{self.directory}/stdout"
+
 
 def of_descriptor(fd: int, named: str) -> Journal | None:
     """Return the journal that *fd* is a stream to; *named* is what JOURNAL_STREAM says.
@@ -86,7 +91,7 @@ def open_stream(journal: Journal, identifier: str, unit: str = "") -> int:
     where too many wait to be heard.
     """
     with _socket(socket.SOCK_STREAM) as stream:
-        stream.connect(f"{journal.directory}/stdout")
+        stream.connect(journal.stream_path)
         stream.shutdown(socket.SHUT_RD)
         stream.sendall(header(identifier, unit))
         stream.setblocking(True)

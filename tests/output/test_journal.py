@@ -14,7 +14,7 @@ import pytest
 from pidsup.config.model import OutputSpec
 from pidsup.kernel import SpawnError
 from pidsup.output.journal import NOT_OURS, OurJournal, our_journal
-from pidsup.systemd.journal import Journal
+from pidsup.systemd.journal import Journal, open_stream
 from pidsup.systemd.unit import Unit
 from tests.output.box import Box
 from tests.support import EpollDriver, descriptors, python
@@ -201,6 +201,8 @@ def test_our_own_output_is_no_journal_without_the_variable(
 
 ASK = """
 import os, sys
+import pidsup.systemd.journal
+pidsup.systemd.journal.DIRECTORY = sys.argv[1]
 from pidsup.output.journal import our_journal
 stat = os.fstat(2)
 os.environ["JOURNAL_STREAM"] = f"{stat.st_dev}:{stat.st_ino}"
@@ -209,20 +211,36 @@ os.write(3, repr((found.takes, found.journal.namespace)).encode())
 """
 
 
-def test_our_own_output_is_a_journal_where_it_is_the_stream_that_is_named() -> None:
-    """Of both, where they are the same."""
-    ours, theirs = socket.socketpair()
+def takes(journald: Journald, stream: int) -> bytes:
+    """Return what a program finds whose output and errors are this stream, which is closed."""
     out, into = os.pipe()
-    with ours, theirs:
-        actions = [(os.POSIX_SPAWN_DUP2, ours.fileno(), n) for n in (1, 2)]
-        actions.append((os.POSIX_SPAWN_DUP2, into, 3))
-        command = python(ASK)
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
-        pid = os.posix_spawn(command[0], command, environment, file_actions=actions)
-        os.close(into)
-        os.waitpid(pid, 0)
-        assert os.read(out, 100) == b"((True, True), None)"
-    os.close(out)
+    actions = [(os.POSIX_SPAWN_DUP2, stream, n) for n in (1, 2)]
+    actions.append((os.POSIX_SPAWN_DUP2, into, 3))
+    command = python(ASK, journald.journal.directory)
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    pid = os.posix_spawn(command[0], command, environment, file_actions=actions)
+    os.close(into)
+    os.close(stream)
+    os.waitpid(pid, 0)
+    with open(out, "rb") as file:
+        return file.read()
+
+
+def test_our_own_output_is_a_journal_where_it_is_the_stream_that_is_named(
+    journald: Journald,
+) -> None:
+    """Of both, where they are the same."""
+    stream = open_stream(journald.journal, "test")
+    assert takes(journald, stream) == b"((True, True), None)"
+
+
+def test_where_no_other_stream_can_be_opened_ours_is_output_like_any_other(
+    journald: Journald,
+) -> None:
+    """In a RootDirectory=, say: workers whose output is to be "auto" could not start."""
+    stream = open_stream(journald.journal, "test")
+    os.unlink(journald.journal.stream_path)
+    assert takes(journald, stream) == b"((False, False), None)"
 
 
 def test_only_the_systems_units_are_named_to_journald() -> None:
