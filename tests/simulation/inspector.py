@@ -63,6 +63,15 @@ class Inspector:
         self._kernel.machine.note("state", slot.name, slot.state.value)
         if slot.state is State.STARTING and before in (State.STOPPED, State.WAITING):
             self._begins(watcher)
+        elif slot.state is State.READY and views.says_ready(slot):
+            self._is_ready(slot)
+
+    def _is_ready(self, slot: Slot) -> None:
+        """Demand that the worker has said so, in time."""
+        assert slot.child is not None
+        main = self.census.main(slot.child)
+        if main not in self._kernel.talk.said_ready:
+            self._kernel.violations.append(f"{slot} is ready before {main} said so")
 
     def _begins(self, watcher: Watcher) -> None:
         """Demand that a start by command comes in order, and not too soon after another."""
@@ -83,7 +92,10 @@ class Inspector:
         kernel = self._kernel
         if kernel.violations:
             raise Violation("; ".join(kernel.violations))
-        self._look_at_fds(self.census.look())
+        fds = self.census.look()
+        for watcher in self._supervisor.watchers.values():
+            fds.update(views.inbox_fds(watcher))
+        self._look_at_fds(fds)
         timers = self._clients.timers()
         patience = views.patience(self._supervisor)
         if patience is not None:
@@ -104,7 +116,9 @@ class Inspector:
                 self._look_at_table()
         self._clients.check()
         trouble = self._vitals.trouble()
-        if trouble:
+        # A dead file system holds up one start after the other, and there may be forty.
+        held_up = kernel.faults.slow and "has not been tried" in trouble
+        if trouble and not held_up:
             raise Violation(f"systemd's watchdog would not be fed: {trouble}")
 
     def _look_at_fds(self, owned: set[int]) -> None:
@@ -136,7 +150,9 @@ class Inspector:
             before, self._states[slot] = self._states.get(slot), slot.state
             live = before in (State.READY, State.STARTING)
             told = slot.index < watcher.workers and not watcher.wants(slot)
-            stopped = stopped or (live and told and slot.state is State.STOPPING)
+            condemned = views.is_condemned(slot)  # late, or silent: that waits for nobody
+            stops = slot.state is State.STOPPING and not condemned
+            stopped = stopped or (live and told and stops)
         if stopped and not watcher.running and not self.hurry:
             followers = [w for w in supervisor.watchers.values() if name in w.spec.after]
             if any(follower.is_going_down() for follower in followers):
@@ -149,7 +165,7 @@ class Inspector:
         if state in _DOWN:
             right = child is None and not awaited
         elif state is State.STARTING:
-            right = child is None and awaited
+            right = awaited if child is None else lives and not awaited and views.says_ready(slot)
         elif state is State.READY:
             right = lives and not awaited
         elif state is State.CLEANING:
@@ -164,12 +180,22 @@ class Inspector:
     def _look_at_timer(self, slot: Slot, timers: list[TimerHandle]) -> None:
         state, timer = slot.state, views.timer(slot)
         timed = state in (State.BACKOFF, State.CLEANING) or (
-            state in _ENDING and slot.child is not None
+            state in (*_ENDING, State.STARTING) and slot.child is not None
         )
+        timed = timed or (state is State.READY and views.watchdog_s(slot) > 0)
         if timed != (timer is not None) or timed != (slot.due_at is not None):
             raise Violation(f"{slot} has the timer {timer}, due at {slot.due_at}")
         if timer is not None:
             timers.append(timer)
+        self._look_at_patience(slot)
+
+    def _look_at_patience(self, slot: Slot) -> None:
+        """Demand that nobody takes longer to be ready, or is silent for longer, than he may."""
+        limit_s = views.patience_with(slot)
+        if slot.due_at is not None and limit_s is not None:
+            since = self._kernel.machine.now
+            if slot.due_at > since + limit_s + 1e-3:
+                raise Violation(f"{slot} is given until {slot.due_at}, {limit_s:g} s are allowed")
 
     def _look_at_wishes(self, watcher: Watcher, slot: Slot) -> None:
         """Demand that the reconciler has done all that can be done at once."""

@@ -25,6 +25,7 @@ from tests.simulation.poller import (
     SignalDescription,
 )
 from tests.simulation.process import Process, Status
+from tests.simulation.talk import Talk
 
 _D = TypeVar("_D", bound=Description)
 _FIRST_FD = 3
@@ -93,6 +94,7 @@ class FakeKernel:
         self._wall_rng = Random(machine.rng.random())
         self._wall_jumps = wall_jumps
         self._wall_offset_s = 1.7e9
+        self.talk = Talk(self)
 
     # --- clocks
 
@@ -189,6 +191,8 @@ class FakeKernel:
         process = machine.spawn()
         self.mains[process.inode] = process
         machine.note("spawn", process, repr(plan))
+        if "NOTIFY_SOCKET" in variables:
+            self.talk.begin(process, variables["NOTIFY_SOCKET"])
         born = Born(process.pid, self.open(PidDescription(process)), process.inode)
         machine.tick()  # it may have died before we know of it
         return born
@@ -302,9 +306,10 @@ class FakeKernel:
         return 0 if process is None else process.parent.pid
 
     def variable(self, pid: int, name: str) -> str | None:
-        """Return none: no simulated process has been started with one."""
+        """Return the address that whatever has that number now was given."""
         self.machine.tick()
-        return None
+        process = self.machine.processes.get(pid)
+        return None if process is None else self.talk.address(process)
 
     def info(self, pidfd: int) -> Info | None:
         """Return what is known of the process that the pidfd pins."""

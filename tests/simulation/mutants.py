@@ -25,6 +25,7 @@ from pidsup.supervisor.table import Table
 from pidsup.supervisor.turnover import Turnover
 from pidsup.supervisor.wishes import Wishes
 from pidsup.watcher import slot as slot_module
+from pidsup.watcher.inbox import Inbox
 from pidsup.watcher.slot import Slot
 from pidsup.watcher.watcher import Watcher
 
@@ -180,6 +181,26 @@ MUTANTS: dict[str, Mutant] = {
     "keeps a pin whose number was given away": (
         Edit(Child, "pin_descendants", "self._unpin_gone()", "pass"),
     ),
+    "takes a worker for ready before it says so": (
+        Edit(Slot, "_await_ready", 'if spec.type == "exec":', "if True:"),
+    ),
+    "waits for ever for a worker to be ready": (
+        Edit(Slot, "_await_ready", "if spec.start_timeout_s:", "if False:"),
+    ),
+    "does not look whether a worker says that it lives": (
+        Edit(Slot, "_set_watchdog", "if self._watchdog_s:", "if False:"),
+    ),
+    "forgets the deadline of a start": (Row(State.STARTING, Event.START_DUE),),
+    "does not pin before the watchdog's signal": (
+        Edit(Slot, "_abort", "self.child.pin_descendants()", "pass"),
+    ),
+    "believes whoever speaks": (
+        Edit(Inbox, "_is_ours", "return self._belongs(sender.pid, child)", "return True"),
+    ),
+    "believes whoever has spoken": (
+        Edit(Inbox, "_is_ours", "if sender.uid not in self._uids:", "if False:"),
+    ),
+    "keeps a socket that nobody talks to": (Edit(Slot, "close", "self.inbox.close()", "pass"),),
     "goes by the wall clock": (
         Edit(Slot, "_set_timer", "self._owner.kernel.now()", "self._owner.kernel.wall()"),
     ),

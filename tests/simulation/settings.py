@@ -111,6 +111,9 @@ def _watcher(rng: Random, name: str, after: tuple[str, ...]) -> WatcherSpec:
         give_up_exit_code=rng.choice((1, 42)),
         stop_plan=_stop_plan(rng),
         environment={},
+        type=rng.choice(("exec", "exec", "notify")),
+        start_timeout_s=rng.choice((0.05, 1.0, 90.0)),
+        watchdog_s=rng.choice((0.0, 0.0, 0.3, 2.0)),
         critical=rng.random() < 0.02,
         forward_signals=rng.choice(((), (), (int(SIGUSR1), int(SIGHUP)))),
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from pidsup.loop.loop import EpollLoop
 from pidsup.loop.timers import TimerHandle
+from pidsup.policy.lifecycle import State
 from pidsup.process.child import Child
 from pidsup.supervisor.supervisor import Supervisor
 from pidsup.watcher.slot import Slot
@@ -103,3 +104,31 @@ def table_fd(supervisor: Supervisor) -> int:
 def is_looking(supervisor: Supervisor) -> bool:
     """Tell whether the supervisor is about to go on with watchers that waited for others."""
     return supervisor._looking
+
+
+def inbox_fds(watcher: Watcher) -> set[int]:
+    """Return the descriptors of the sockets that workers talk to."""
+    inboxes = [slot.inbox for slot in watcher.slots.values() if slot.inbox is not None]
+    return {inbox._socket.fileno() for inbox in inboxes}
+
+
+def watchdog_s(slot: Slot) -> float:
+    """Return how often its worker has to say that it lives."""
+    return slot._watchdog_s
+
+
+def says_ready(slot: Slot) -> bool:
+    """Tell whether its worker is ready only once it says so."""
+    return slot._owner.spec.type == "notify"
+
+
+def patience_with(slot: Slot) -> float | None:
+    """Return how long a worker may take to say something, None if nobody waits for that."""
+    if slot.state is State.STARTING:
+        return slot._owner.spec.start_timeout_s
+    return slot._watchdog_s if slot.state is State.READY and not slot.stopping_itself else None
+
+
+def is_condemned(slot: Slot) -> bool:
+    """Tell whether its worker is being ended though nobody has asked for that."""
+    return slot._doom is not None

@@ -8,6 +8,7 @@ and an end, stormy or not.
 from __future__ import annotations
 
 from errno import ENOENT
+from itertools import count
 from random import Random
 from signal import SIGHUP, SIGINT, SIGKILL, SIGSEGV, SIGSTOP, SIGTERM
 
@@ -72,7 +73,12 @@ class World:
             loop=self.loop,
             kernel=self.kernel,
             log=log,
-            surroundings=Surroundings(FlakyEnvironment(self.kernel), -1, (1024, 1024)),
+            surroundings=Surroundings(
+                FlakyEnvironment(self.kernel),
+                -1,
+                (1024, 1024),
+                notify_addresses=(f"/notify/{number}" for number in count(1)),
+            ),
             listeners=Listeners(()),
             outputs=self.outputs,
             identity=Identity("boot", 1, "simulation"),
@@ -199,7 +205,7 @@ class World:
         elif chance < 0.96:
             self._quit()
         else:
-            self.machine.stranger()
+            self._rng.choice((self.machine.stranger, self.kernel.talk.lie))()
 
     def _kill(self, most: int) -> None:
         """Send a signal to some of ours, behind the supervisor's back."""
