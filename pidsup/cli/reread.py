@@ -1,8 +1,8 @@
 """The program that reads a supervisor's configuration again, on its behalf.
 
 `python -m pidsup.cli.reread FILE VERSION`.  Standard input has what is in force, as
-{"expanded": ...}, config/model.py; standard output gets what supervisor.rereading.Reading is
-made of, which can be standard input the next time.  It runs as the supervisor does: same user,
+{"expanded": ...}, config/model.py; descriptor 3 gets what supervisor.rereading.Reading is made
+of, which can be standard input the next time.  It runs as the supervisor does: same user,
 same environment, same directory.
 """
 
@@ -16,12 +16,14 @@ from pidsup import __version__
 from pidsup.cli.checks import machine
 from pidsup.config.diff import differences
 from pidsup.config.load import read
+from pidsup.supervisor.rereading import FOUND_FD
 
 
 def main(path: str, version: str) -> int:
     """Read, check as `pidsup check` does, compare, and tell."""
     in_force = json.load(sys.stdin)["expanded"]
-    json.dump(told(path, version, in_force), sys.stdout)
+    with open(FOUND_FD, "w", encoding="ascii") as found:
+        json.dump(told(path, version, in_force), found)
     return 0
 
 

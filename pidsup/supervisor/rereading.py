@@ -2,7 +2,8 @@
 
 Reading it takes megabytes that the daemon does not want, and may hang with the file system;
 so the spawner starts a program that does it, between two memory files: what is in force,
-and what it has found.  It is told apart from other children as all are, by its Child.
+and what it has found.  That is not its standard output: whatever a site has Python load may
+print something there.  It is told apart from other children as all are, by its Child.
 """
 
 from __future__ import annotations
@@ -21,6 +22,7 @@ from pidsup.process.child import Child, Whom
 from pidsup.process.exit import report
 from pidsup.process.spawner import Request, Spawner, Start
 
+FOUND_FD = 3  #: of the reader: for what it has found
 _CANNOT = "cannot read the configuration"
 PATIENCE_S = 30.0  #: with the file system; a thousand watchers take it 2 s
 
@@ -78,7 +80,7 @@ class FileReader:
         self._spawner = spawner
         self._on_gone: Callable[[], object] = bool
         self._tell: Tell | None = None
-        self._files: list[int] = []  # its standard input and output
+        self._files: list[int] = []  # what is in force, and what it finds
         self._request: Request | None = None
         self._child: Child | None = None
         self._timer: Handle | None = None
@@ -131,10 +133,9 @@ class FileReader:
 
     def prepare(self) -> Start:
         """Return how to start it, as this process was: same program, same directory."""
-        plan = Plan(
-            self._command, environment=self._environment, fds=[self._null_fd, self._null_fd, 2]
-        )
-        return Start(plan, dict(enumerate(self._files)))
+        plan = Plan(self._command, environment=self._environment, fds=[self._null_fd, 2, 2])
+        in_force, found = self._files
+        return Start(plan, {0: in_force, FOUND_FD: found})
 
     def spawned(self, child: Child) -> None:
         """Wait for its end."""
@@ -161,7 +162,7 @@ class FileReader:
 
     def _end(self, why: str) -> None:
         """Tell what was read, or why nothing was, and give up all."""
-        reading = Reading([why]) if why or self._tell is None else self._found()
+        reading = Reading([why]) if why or self._tell is None else self._outcome()
         while self._files:
             self._kernel.close(self._files.pop())
         if self._timer is not None:
@@ -172,6 +173,12 @@ class FileReader:
             self._on_gone()
         else:
             tell(reading)
+
+    def _outcome(self) -> Reading:
+        try:
+            return self._found()
+        except (OSError, ValueError, LookupError, TypeError) as error:  # not what we have started
+            return Reading([f"{_CANNOT}: the process that reads it told nonsense: {error!r}"])
 
     def _found(self) -> Reading:
         fd = self._files[1]

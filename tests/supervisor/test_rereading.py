@@ -138,6 +138,25 @@ def test_one_that_fails_says_so(scene: Scene, command: list[str], why: str) -> N
     assert scene.read(scene.reader(command)).errors == [f"cannot read the configuration: {why}"]
 
 
+@pytest.mark.parametrize(
+    "found", ["", "no JSON", "[]", "{}", '{"errors": [], "warnings": [], "differences": [[1]]}']
+)
+def test_one_that_tells_nonsense_fails_and_the_next_is_heard(scene: Scene, found: str) -> None:
+    """Whatever is installed there by now: nothing of it is left, so that a shutdown can end."""
+    reader = scene.reader(python(f"import os; os.write(3, {found.encode()!r})"))
+    for _ in range(2):
+        (error,) = scene.read(reader).errors
+        assert "the process that reads it told nonsense" in error
+
+
+def test_what_a_site_has_python_print_is_not_what_was_read(
+    scene: Scene, file: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "sitecustomize.py").write_text("print('hello')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert scene.read(scene.reader(program(file), load(file))).errors == []
+
+
 def test_without_descriptors_nothing_is_read(scene: Scene) -> None:
     reader = scene.reader(["/nope"])
     with open_files_limited(3):
