@@ -70,7 +70,7 @@ def _function(how: str) -> Callable[..., int]:
 
 
 def _connected(given: Given, run: Callable[[Given, Client], int]) -> int:
-    from pidsup.cli.ctl.endings import FAILED, NOT_RUNNING, TIMED_OUT, Complaint
+    from pidsup.cli.ctl.endings import FAILED, NO_RIGHTS, NOT_RUNNING, TIMED_OUT, Complaint
     from pidsup.cli.ctl.reach import reach
     from pidsup.client import CallFailed, NotAnswering, NotRunning
     from pidsup.errors import ProtocolError
@@ -81,7 +81,7 @@ def _connected(given: Given, run: Callable[[Given, Client], int]) -> int:
     except CallFailed as error:
         return _refused(given, error)
     except (NotRunning, Complaint) as error:
-        if getattr(error, "code", NOT_RUNNING) == NOT_RUNNING and given.does.alone:
+        if getattr(error, "code", NOT_RUNNING) in (NOT_RUNNING, NO_RIGHTS) and given.does.alone:
             return _function(given.does.alone)(given, error)
         if isinstance(error, Complaint):
             raise

@@ -416,6 +416,23 @@ def test_the_past_is_shown_where_no_supervisor_runs(shop: Open, box: Box) -> Non
     assert box.run(box.pidsupctl, "-n", "nope", "logs", check=False).returncode == 7
 
 
+def test_who_may_read_the_journal_needs_no_right_to_ask(shop: Open, box: Box) -> None:
+    """As with journalctl; others are told what they lack."""
+    it = shop(TWO)
+    it.await_text("err 1", "web:1")
+    user, group = box.user(), "systemd-journal"
+    box.run("gpasswd", "--delete", user.name, group, check=False)
+    command = (box.pidsupctl, "-n", it.name, "logs", "-o", "plain", "web:1")
+    refused = box.run(*command, user=user, check=False)
+    assert (refused.returncode, refused.stdout) == (4, "")
+    assert "you have no right to ask this supervisor" in refused.stderr
+    box.run("gpasswd", "--add", user.name, group)
+    done = box.run(*command, user=user)
+    assert done.stdout == "out 1\nerr 1\n"
+    assert f"{it.name} does not answer you; this is of the journal" in done.stderr
+    box.run("gpasswd", "--delete", user.name, group)
+
+
 def test_from_another_machine_it_is_that_machines_journal(shop: Open, box: Box) -> None:
     """By ssh: one connection for the supervisor, one for journalctl."""
     box.put(

@@ -60,7 +60,7 @@ class Command:
 
     *how* is "module:function" within this package; the function takes the arguments and,
     if *connects*, a client.  *outputs* are the values of -o, the default first.  *alone*, as
-    *how*, takes the arguments and why there is no supervisor, where there is none.  What
+    *how*, takes the arguments and why no supervisor can be asked, where none can.  What
     stands behind -- goes to the program that it *passes_on* to.
     """
 
@@ -258,7 +258,7 @@ _ALL = (
         more="""Output that goes to the journal, as it does by itself under systemd, is shown by
         journalctl(1), with what the supervisor says of the selected: all its formats can be asked
         for by -o, and what stands behind -- is for it.  Slots that are gone can be selected, too,
-        and where the supervisor does not run its past is shown.
+        and where the supervisor does not run, or not for you, what the journal has of it is shown.
         Otherwise the supervisor keeps the last lines of each slot.  plain prints what was written,
         byte for byte; prefixed, the default, puts the name of the slot before each line, and on a
         terminal shows what would steer that, but for colours; json prints an object per line.

@@ -95,12 +95,15 @@ def selected(slots: Sequence[str], selectors: Sequence[str]) -> list[str]:
     ]
 
 
-# --- where no supervisor runs
+# --- where no supervisor answers
 
 
 def of_the_past(given: Given, why: Exception) -> int:
-    """Show what the supervisor has left in the journal, once it does not run any more."""
-    complaint = Complaint(str(why), NOT_RUNNING)
+    """Show what is in the journal of a supervisor that does not run any more, or not for us.
+
+    Who may read the journal is journald's affair.
+    """
+    complaint = why if isinstance(why, Complaint) else Complaint(str(why), NOT_RUNNING)
     if given.host or given.socket or str(why).startswith("several"):
         raise complaint
     name = given.name or _only_one(given, why)
@@ -112,7 +115,8 @@ def of_the_past(given: Given, why: Exception) -> int:
     if given.selectors and not slots:
         text = f"nothing of {', '.join(given.selectors)} is in the journal, and {why}"
         raise Complaint(text, NO_SUCH_NAME)
-    print(f"pidsupctl: {name} does not run; this is of the journal", file=sys.stderr)
+    how = "does not run" if complaint.code == NOT_RUNNING else "does not answer you"
+    print(f"pidsupctl: {name} {how}; this is of the journal", file=sys.stderr)
     bare = given.output == "plain"
     if not given.selectors and not bare:
         words = matches.all(slots[:_MOST_GONE])
