@@ -44,7 +44,7 @@ class Accepting:
 
     def is_listening(self) -> bool:
         """Tell whether it serves connections, whether there are any or not."""
-        return self._watcher.running
+        return self._watcher.running and self._watcher.workers > 0
 
     def why(self) -> str:
         """Say how many there are."""

@@ -34,9 +34,10 @@ if TYPE_CHECKING:
     from pidsup.watcher.watcher import Watcher
 
 _UP = frozenset({Standing.ACTIVE, Standing.QUIESCING})
-_STARTED = frozenset({*_UP, Standing.STOPPING})
 _DOWN = frozenset({Standing.LISTENING, Standing.RESTING})
 _AT_REST = frozenset({State.STOPPED, State.FAILED, State.COMPLETED})
+_RUNS = frozenset({State.WAITING, State.STARTING, State.READY, State.BACKOFF})
+_ENDING = (State.STOPPING, State.KILLING, State.CLEANING)
 
 
 class OnDemand:
@@ -58,16 +59,21 @@ class OnDemand:
         self._ran_ns = 0  # at the last look, where that counts
         self._suspended_at = 0.0
         self._cannot_look = False
+        self._lets_go = False
 
     # --- what the watcher asks
 
     def wants(self, slot: Slot) -> bool:
         """Tell whether a slot is to have a worker, if the watcher is to run.
 
-        What runs already was started by name, or before the watcher was on demand: `review`
-        makes it active.
+        What runs though nothing came was started by name, or before the watcher was on
+        demand: it goes on.
         """
-        return self.standing in _UP or (self.standing in _DOWN and slot.state not in _AT_REST)
+        if self.standing in _DOWN:
+            return slot.state not in _AT_REST
+        if self.standing is Standing.STOPPING:
+            return slot.state in _RUNS and not self._lets_go
+        return self.standing in _UP
 
     def is_listening(self) -> bool:
         """Tell whether no worker runs, and the next connection would change that."""
@@ -83,7 +89,8 @@ class OnDemand:
 
     def entered(self, slot: Slot) -> None:
         """Hear that a slot has just changed its state: what stopped because of us says so."""
-        if slot.state is State.STOPPED and self.standing is Standing.STOPPING:
+        by_us = self.standing is Standing.STOPPING and self._watcher.is_on_demand(slot)
+        if slot.state is State.STOPPED and by_us:
             slot.because(f"idle for {span(self._idle_s)}")
 
     def settled(self, slot: Slot) -> None:
@@ -96,7 +103,7 @@ class OnDemand:
         watcher = self._watcher
         if watcher.running is (self.standing is Standing.OFF):
             self._handle(Event.ON if watcher.running else Event.OFF)
-        elif self.standing in _STARTED and self._is_down():
+        elif self._is_down():
             self._handle(Event.DOWN)
         elif self.standing is Standing.LISTENING and self._is_up():
             self._handle(Event.TRAFFIC)
@@ -162,8 +169,14 @@ class OnDemand:
                 yield slot
 
     def _is_down(self) -> bool:
-        """Tell whether no worker is left, and not for good: who failed waits for a command."""
-        if not self._watcher.is_at_rest():
+        """Tell whether no worker is left that was started, or is to stop.
+
+        And not for good: who has failed waits for a command.
+        """
+        watcher = self._watcher
+        if self.standing is Standing.STOPPING:
+            return not any(watcher.counts[state] for state in _ENDING)
+        if self.standing not in _UP or not watcher.is_at_rest():
             return False
         return self._can_serve() or not any(True for _ in self._servers())
 
@@ -320,7 +333,9 @@ class OnDemand:
         watcher = self._watcher
         self._memory = FRESH  # what it was started for has been served
         watcher.log.info("watcher idle", watcher=watcher.spec.name, for_s=self._idle_s)
+        self._lets_go = True
         watcher.reconcile()
+        self._lets_go = False
         self._set_timer(RESUME_AFTER_S, self._resume_late)
 
     def _resume_late(self) -> None:
