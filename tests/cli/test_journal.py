@@ -92,6 +92,15 @@ def test_output_of_a_user_is_his_whatever_unit_it_has() -> None:
     ]  # fmt: skip
 
 
+def test_what_others_do_in_a_terminal_is_not_shown() -> None:
+    """Nor in a session: their unit is a scope."""
+    scope = {"unit": "session-3.scope", "user": None, "namespace": None}
+    assert Matches(scope, "shop").all(["web:0"]) == [
+        "_SYSTEMD_UNIT=session-3.scope", "SYSLOG_IDENTIFIER=pidsup", "PIDSUP_NAME=shop",
+        "+", "_SYSTEMD_UNIT=session-3.scope", "SYSLOG_IDENTIFIER=web:0",
+    ]  # fmt: skip
+
+
 def test_without_a_unit_names_have_to_do() -> None:
     """A supervisor in a terminal whose workers write to the journal."""
     assert Matches(NOWHERE, "shop").all(["web:0"]) == [

@@ -39,7 +39,12 @@ class Matches:
         self._user: int | None = journal["user"]
 
     def all(self, slots: Sequence[str]) -> list[str]:
-        """Match everything: what the unit's workers, the supervisor and systemd say."""
+        """Match everything: what the unit's workers, the supervisor and systemd say.
+
+        A scope is a terminal's or a session's: others write there, too.
+        """
+        if self._unit is not None and not self._unit.endswith(".service"):
+            return _alternatives([self._own(), self._of_output(slots)])
         if self._user is None and self._unit is not None:
             return [f"--unit={self._unit}"]
         sets = [self._of_unit() or self._own()]
