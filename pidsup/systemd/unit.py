@@ -22,7 +22,7 @@ class Unit(NamedTuple):
 def of_cgroups(text: str) -> Unit:
     """Return the unit of the process whose /proc/PID/cgroup this is."""
     paths = {}
-    for line in text.splitlines():
+    for line in filter(None, text.split("\n")):  # other ends of lines may be in a name
         _, controllers, path = line.split(":", 2)
         paths[controllers] = path
     # On a machine that still has the old hierarchies one of these is systemd's.

@@ -29,6 +29,7 @@ USER = "/user.slice/user-1000.slice/user@1000.service"
         ("/docker/0123456789ab", Unit()),
         ("/system.slice", Unit()),
         ("/../..", Unit()),
+        ("/odd\x0bname\x85/x", Unit()),
         ("/", Unit()),
         ("", Unit()),
     ],
