@@ -96,7 +96,9 @@ def _files(given: argparse.Namespace) -> dict[str, str]:
         for name in _SERVICES:
             texts[f"{name}.d/hardened.conf"] = (_SOURCES / "hardened.conf").read_text()
     for file in given.files:
-        texts |= _of_configuration(file)
+        for name, text in _of_configuration(file).items():
+            _refuse_anothers(name, texts.get(name) or _read(f"{target.units}/{name}") or "", text)
+            texts[name] = text
     return {os.path.join(target.units, name): sealed(text) for name, text in texts.items()}
 
 
@@ -160,6 +162,15 @@ def _of_configuration(file: str) -> dict[str, str]:
     return of_sockets(stem, sockets)  # type: ignore[arg-type]  # of sections as well
 
 
+def _refuse_anothers(name: str, before: str, text: str) -> None:
+    """Refuse a socket unit whose name that of another configuration has: a-b's c is a's b-c."""
+    for line in before.splitlines():
+        if line.startswith("Service=") and line not in text.splitlines():
+            raise CannotInstall(
+                f"cannot install {name}: it is there already, with {line}: rename the socket"
+            )
+
+
 def _of_its_sockets(given: argparse.Namespace) -> Iterator[Path]:
     """Yield the files that are there for sockets of these configurations, old and new."""
     units = Path(_target(given).units)
@@ -167,7 +178,7 @@ def _of_its_sockets(given: argparse.Namespace) -> Iterator[Path]:
         stem = Path(file).stem
         service = instance(stem)
         for path in sorted(units.glob(f"pidsup-{stem}-*.socket")):
-            if f"Service={service}" in path.read_text(errors="replace").splitlines():
+            if f"Service={service}" in (_read(str(path)) or "").splitlines():
                 yield path
         drop_in = units / f"{service}.d" / DROP_IN
         if drop_in.exists():
@@ -185,17 +196,21 @@ def _rid(path: Path) -> str:
 
 def _install(path: str, text: str, *, force: bool) -> str:
     """Write a file unless it is there, or was changed; say what has been done."""
-    try:
-        with open(path, encoding="utf-8", errors="replace") as file:
-            before = file.read()
-    except FileNotFoundError:
-        before = None
+    before = _read(path)
     if before == text:
         return "unchanged"
     if before is not None and not is_as_written(before) and not force:
         return "kept, for it was changed here; --force replaces it"
     _write(path, text)
     return "written" if before is None else "renewed"
+
+
+def _read(path: str) -> str | None:
+    try:
+        with open(path, encoding="utf-8", errors="replace") as file:
+            return file.read()
+    except FileNotFoundError:
+        return None
 
 
 def _write(path: str, text: str) -> None:

@@ -268,6 +268,19 @@ def test_every_kind_of_socket_has_its_word(tmp_path: Path, directory: Path) -> N
     assert (directory / "pidsup.service.d/sockets.conf").exists()
 
 
+@pytest.mark.parametrize("together", [False, True])
+def test_a_unit_of_another_configurations_socket_is_not_replaced(
+    tmp_path: Path, directory: Path, together: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    one = configuration(tmp_path, 'b-c = { listen = 80, systemd = "x" }', name="a")
+    other = configuration(tmp_path, 'c = { listen = 81, systemd = "x" }', name="a-b")
+    if not together:
+        assert install(directory, one) == 0
+    assert install(directory, *[one] * together, other) == 2
+    said = "cannot install pidsup-a-b-c.socket: it is there already, with Service=pidsup@a.service:"
+    assert said in capsys.readouterr().err
+
+
 def test_what_is_left_of_sockets_that_are_systemds_no_more_is_named(
     tmp_path: Path, directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
