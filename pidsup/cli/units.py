@@ -12,15 +12,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pidsup.cli.codes import FAILURE, OK, USAGE
+from pidsup.cli.socket_units import DROP_IN, instance, of_sockets
 from pidsup.cli.unit_files import (
-    DROP_IN,
     OLDEST,
     CannotInstall,
     Place,
     fitted,
-    instance,
     is_as_written,
-    of_sockets,
     quoted,
     sealed,
 )

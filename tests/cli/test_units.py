@@ -11,7 +11,8 @@ import pytest
 
 import pidsup
 from pidsup.cli.check import main
-from pidsup.cli.unit_files import Place, fitted, is_as_written, of_sockets, quoted, sealed
+from pidsup.cli.socket_units import of_sockets
+from pidsup.cli.unit_files import Place, fitted, is_as_written, quoted, sealed
 
 _UNITS = Path(pidsup.__file__).parent / "units"
 _PIDSUP = str(Path(sys.executable).parent / "pidsup")
