@@ -260,7 +260,7 @@ PAST = """
 case "$*" in
 *--field=PIDSUP_NAME*) echo no-such-shop;;
 *--field=SYSLOG_IDENTIFIER*) echo web:0;;
-*--lines=1*) echo '{"_SYSTEMD_UNIT": "shop.service", "_UID": "0"}';;
+*--lines=1000*) echo '{"_SYSTEMD_UNIT": "shop.service", "_UID": "0"}';;
 *) echo shown "$@";;
 esac
 """
@@ -271,7 +271,10 @@ def test_the_past_is_that_of_the_unit_that_the_supervisor_was(journalctl: Fake) 
     journalctl(PAST)
     done = ctl()
     assert done.stdout == "shown --lines=30 --unit=shop.service\n"
-    assert done.stderr == "pidsupctl: no-such-shop does not run; this is of the journal\n"
+    assert (
+        done.stderr
+        == "pidsupctl: no-such-shop does not run; this is of the journal of shop.service\n"
+    )
     assert "SYSLOG_IDENTIFIER=web:0" in ctl("web").stdout
     assert ctl("nope").returncode == 5
 
@@ -294,6 +297,33 @@ def test_a_supervisor_that_has_left_nothing_is_just_not_there(
     done = ctl()
     assert (done.returncode, done.stdout) == (7, "")
     assert "no-such-shop" in done.stderr
+
+
+OTHERS = [
+    {"_SYSTEMD_UNIT": "session-3.scope", "UNIT": "session-3.scope", "_SYSTEMD_OWNER_UID": "1001"},
+    {"_SYSTEMD_UNIT": "user@7.service", "UNIT": "user@7.service", "_SYSTEMD_USER_UNIT": "x"},
+    {"_SYSTEMD_UNIT": "other.service", "UNIT": "shop.service"},
+    {"UNIT": "shop.service"},
+    {"_SYSTEMD_UNIT": "shop.service", "UNIT": "shop.service"},
+    {"_SYSTEMD_UNIT": "older.service", "UNIT": "older.service"},
+]
+
+
+def test_a_service_of_the_system_may_have_a_user_of_its_own(journalctl: Fake) -> None:
+    """What users write from their sessions is not believed."""
+    entries = "\n".join(json.dumps({**entry, "_UID": "1001"}) for entry in OTHERS)
+    journalctl(
+        f"""case "$*" in
+*_UID=[0-9]*) ;;
+*--field=*) echo web:0;;
+*--lines=1000*) cat <<'EOF'
+{entries}
+EOF
+;;
+*) echo shown "$@";;
+esac"""
+    )
+    assert ctl().stdout == "shown --lines=30 --unit=shop.service\n"
 
 
 def test_of_several_one_has_to_be_chosen(journalctl: Fake, monkeypatch: pytest.MonkeyPatch) -> None:

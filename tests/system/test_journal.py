@@ -410,10 +410,22 @@ def test_the_past_is_shown_where_no_supervisor_runs(shop: Open, box: Box) -> Non
     it.stop()
     done = it.ctl("logs", "web:1", "-o", "plain")
     assert done.stdout == "out 1\nerr 1\n"
-    assert f"{it.name} does not run; this is of the journal" in done.stderr
+    assert f"{it.name} does not run; this is of the journal of {it.unit}" in done.stderr
     assert "supervisor ended" in it.logs("-n", "all")
     assert it.ctl("status", check=False).returncode == 7
     assert box.run(box.pidsupctl, "-n", "nope", "logs", check=False).returncode == 7
+
+
+def test_the_past_of_a_service_with_a_user_is_shown_to_root(shop: Open, box: Box) -> None:
+    """User= in a drop-in; what somebody claims from a service of his own is not it."""
+    user = box.user()
+    it = shop(TWO, extra=f"User={user.name}")
+    it.await_text("err 1", "web:1")
+    it.stop()
+    claim = f"MESSAGE=x\nSYSLOG_IDENTIFIER=pidsup\nPIDSUP_NAME={it.name}\nUNIT=x.service\n"
+    box.run("logger", "--journald", unit=True, user=user, input=claim)
+    assert it.texts("web:1") == ["out 1", "err 1"]
+    assert f"Stopped {it.unit}" in it.logs("-n", "1")
 
 
 def test_who_may_read_the_journal_needs_no_right_to_ask(shop: Open, box: Box) -> None:

@@ -18,8 +18,11 @@ TYPE_CHECKING = False  # importing `typing` would cost each pidsupctl 2 ms
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pidsup.cli.ctl.journalctl import Entry
+
 _MOST_GONE = 1000  # each is a word of a command line, of which another machine takes 128 KiB
-_MOST_STARTS = 1000
+_MOST_LOOKED_AT = 1000
+_FIELDS = "PIDSUP_NAME,UNIT,_SYSTEMD_UNIT,_SYSTEMD_USER_UNIT,_SYSTEMD_OWNER_UID,_UID,_NAMESPACE"
 _DIGITS = 5  # of the number of a slot
 
 
@@ -116,7 +119,7 @@ def of_the_past(given: Given, why: Exception) -> int:
         text = f"nothing of {', '.join(given.selectors)} is in the journal, and {why}"
         raise Complaint(text, NO_SUCH_NAME)
     how = "does not run" if complaint.code == NOT_RUNNING else "does not answer you"
-    print(f"pidsupctl: {name} {how}; this is of the journal", file=sys.stderr)
+    print(f"pidsupctl: {name} {how}; this is of the journal{_of(journal)}", file=sys.stderr)
     bare = given.output == "plain"
     if not given.selectors and not bare:
         words = matches.all(slots[:_MOST_GONE])
@@ -127,10 +130,13 @@ def of_the_past(given: Given, why: Exception) -> int:
     return become(given, matches.namespace, words)
 
 
+def _of(journal: Message) -> str:
+    return "" if journal["unit"] is None else f" of {journal['unit']}"
+
+
 def _only_one(given: Given, why: Exception) -> str | None:
     """Return the only supervisor that the journal knows to have started, None without one."""
-    started = f"MESSAGE_ID={MESSAGES['supervisor started'].id}"
-    entries = newest(given, [f"--lines={_MOST_STARTS}", *_ours(), started])
+    entries = _said(given, f"MESSAGE_ID={MESSAGES['supervisor started'].id}")
     names = sorted({name for entry in entries for name in entry.get("PIDSUP_NAME", ())})
     if len(names) > 1:
         raise Complaint(f"{why}; the journal knows, choose by -n: {', '.join(names)}", NOT_RUNNING)
@@ -139,7 +145,7 @@ def _only_one(given: Given, why: Exception) -> str | None:
 
 def _last_journal(given: Given, name: str) -> Message | None:
     """Return type Journal as the last entry of that supervisor tells it; None without one."""
-    entry = next(iter(newest(given, ["--lines=1", *_ours(), f"PIDSUP_NAME={name}"])), None)
+    entry = next(iter(_said(given, f"PIDSUP_NAME={name}")), None)
     if entry is None:
         return None
     is_users = "_SYSTEMD_USER_UNIT" in entry
@@ -151,10 +157,23 @@ def _last_journal(given: Given, name: str) -> Message | None:
     }
 
 
-def _ours() -> list[str]:
-    """Match what supervisors of our own user say, or root's: others may write such entries, too."""
+def _said(given: Given, match: str) -> list[Entry]:
+    """Return what supervisors have said that we may believe to be ones, the newest first.
+
+    First those of our own user and of root, then services of the system with users of their
+    own: anybody else may write such entries, too.
+    """
+    words = [f"--lines={_MOST_LOOKED_AT}", f"--output-fields={_FIELDS}"]
+    words += [f"SYSLOG_IDENTIFIER={OWN}", match]
     users = [f"_UID={uid}" for uid in sorted({os.geteuid(), 0})]
-    return [f"SYSLOG_IDENTIFIER={OWN}", *users]
+    return [*newest(given, [*words, *users]), *filter(_is_of_system, newest(given, words))]
+
+
+def _is_of_system(entry: Entry) -> bool:
+    """Tell whether a service of the system's manager says which one it is."""
+    unit = entry.get("_SYSTEMD_UNIT")
+    is_users = "_SYSTEMD_OWNER_UID" in entry or "_SYSTEMD_USER_UNIT" in entry
+    return unit is not None and unit == entry.get("UNIT") and not is_users
 
 
 # --- what is asked for in vain
