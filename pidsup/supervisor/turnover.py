@@ -39,6 +39,7 @@ class Turnover:
         self._to_start: list[Watcher] = []
         self._to_renew: list[Watcher] = []
         self._to_leave: list[Watcher] = []
+        self._adjusted: list[Watcher] = []  # in place
         self._resized: dict[Watcher, int] = {}  # with the number that was wanted before
 
     def configure(self, config: Config, why: str) -> None:
@@ -64,6 +65,7 @@ class Turnover:
         renew = returns or moved or RESTART in options.values()
         if renew or spec != watcher.spec:
             watcher.adopt(spec, renew=renew)
+            self._adjusted.append(watcher)
         if renew:
             self._to_renew.append(watcher)
         if spec.autostart and (returns or "autostart" in options):
@@ -87,7 +89,8 @@ class Turnover:
 
     def _goal(self, watcher: Watcher, slot: Slot) -> Goal | None:
         if watcher.spec.accept:  # a connection keeps its worker, to its end
-            return None
+            is_another = watcher in self._to_renew and not watcher.wants(slot)
+            return Goal.DOWN if is_another and slot.state not in AT_REST else None
         if slot.index >= watcher.workers:
             return None if slot.state in AT_REST else Goal.DOWN
         starts = watcher in self._to_start and watcher.demand is None
@@ -99,6 +102,7 @@ class Turnover:
         """Stop what has to go, in reverse order, and start what comes."""
         wishes, watchers = self._supervisor.wishes, self._supervisor.watchers
         leaving, starting, renewed = map(set, (self._to_leave, self._to_start, self._to_renew))
+        adjusted = {*self._adjusted, *self._resized}
         for watcher, before in self._resized.items():
             wishes.configured(watcher, before, why)
         for watcher in reversed(watchers.values()):
@@ -106,13 +110,13 @@ class Turnover:
                 wishes.run(watcher, None, wanted=False, why=why)
                 self._supervisor.let_go(watcher)
         for watcher in watchers.values():
+            if watcher in renewed:  # first: until then an old worker counts for a new one
+                watcher.renew()
+            elif watcher in adjusted:
+                watcher.reconcile()
             if watcher in starting:
                 wishes.run(watcher, None, wanted=True, why=why)
                 watcher.start()
-            if watcher in renewed:
-                watcher.renew()
-            elif watcher in self._resized:
-                watcher.reconcile()
 
     def summary(self) -> dict[str, object]:
         """Return who is concerned, for the log."""

@@ -48,8 +48,11 @@ class Owner(Protocol):
     def open_output(self, slot: Slot) -> SlotOutput:
         """Return what takes the output of the slot's workers; the slot owns it."""
 
-    def open_inbox(self, slot: Slot) -> Inbox | None:
-        """Return what hears the slot's workers, None if nobody is to; the slot owns it."""
+    def hears(self) -> bool:
+        """Tell whether somebody is to hear workers that are started from now on."""
+
+    def open_inbox(self, slot: Slot) -> Inbox:
+        """Return what hears the slot's workers; the slot owns it."""
 
     def extras(self, slot: Slot) -> Extras:
         """Return what a start has beside the plan: the connection that it is for."""
@@ -311,13 +314,16 @@ class Slot:
 
     def _with_inbox(self, start: Start) -> Start:
         """Add the way to us, and the descriptors that are kept, for a worker that needs it."""
+        if not self._owner.hears():
+            if self.inbox is not None:  # it was for workers of another generation
+                self.inbox.close()
+                self.inbox = None
+            return start
         if self.inbox is None:
             try:
                 self.inbox = self._owner.open_inbox(self)
             except OSError as error:
                 raise SpawnError(error.errno or EINVAL, "notify socket") from error
-        if self.inbox is None:
-            return start
         self.inbox.begin(start.plan.uid)
         fds, variables = self.inbox.extras()
         return Start(start.plan, {**start.fds, **fds}, {**start.variables, **variables})

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from errno import ENOENT
+from math import inf
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from pidsup.config.expand import names_in
@@ -124,7 +125,7 @@ class Watcher:
         self._plan: Plan | None = None
         self._per_slot = is_per_slot(spec)
         self._serial = 0
-        self._next_start_at = 0.0
+        self._started_at = -inf  # the last that took its turn
         self._warmup: Handle | None = None
         self.demand: Demand | None = make_demand(self)
         self.resize(spec.workers)
@@ -169,10 +170,11 @@ class Watcher:
     def adopt(self, spec: WatcherSpec, *, renew: bool) -> None:
         """Be configured so from now on; what is under way is not touched.
 
-        With *renew* it is another generation: what starts from now on is of that, and `renew`
-        is to follow.
+        `reconcile` is to follow.  With *renew* it is another generation: what starts from now
+        on is of that, and `renew` is to follow.
         """
         old, self.spec = self.spec, spec
+        self._forget_warmup()  # it may be another
         if renew:
             self._renew_demand(old)
             self.leaving = False
@@ -193,6 +195,11 @@ class Watcher:
             if self.demand is not None:
                 self.demand.close()
             self.demand = make_demand(self)
+        if old.accept is not self.spec.accept:
+            # What ran until now has no connection to end with; and no place is one's any more.
+            for slot in self.slots.values():
+                slot.running = False if self.spec.accept else None
+            self.resize(self.workers)
 
     def renew(self) -> None:
         """Want workers of this generation in all slots that are wanted; forgive what failed."""
@@ -360,17 +367,22 @@ class Watcher:
         delay_s = self.spec.warmup_delay_s
         if not delay_s:
             return True
-        now = self.kernel.now()
-        if now >= self._next_start_at:
-            self._next_start_at = now + delay_s
+        now, due_at = self.kernel.now(), self._started_at + delay_s
+        if now >= due_at:
+            self._started_at = now
             return True
         if self._warmup is None:
-            self._warmup = self.loop.call_at(self._next_start_at, self._warmed_up)
+            self._warmup = self.loop.call_at(due_at, self._warmed_up)
         return False
 
     def _warmed_up(self) -> None:
         self._warmup = None
         self.reconcile()
+
+    def _forget_warmup(self) -> None:
+        if self._warmup is not None:
+            self._warmup.cancel()
+            self._warmup = None
 
     def _drop(self, slot: Slot) -> None:
         if self.slots.get(slot.index) is slot:
@@ -414,11 +426,13 @@ class Watcher:
         values.update((f"env.{name}", value) for name, value in self._around.environment.items())
         return self._outputs.open(self.spec.output, slot=slot.name, values=values)
 
-    def open_inbox(self, slot: Slot) -> Inbox | None:
-        """Open it where workers have something to say, or to be kept."""
+    def hears(self) -> bool:
+        """Tell whether workers have something to say, or to be kept."""
         spec = self.spec
-        if spec.type != "notify" and not spec.watchdog_s and not spec.fd_store_max:
-            return None
+        return spec.type == "notify" or bool(spec.watchdog_s or spec.fd_store_max)
+
+    def open_inbox(self, slot: Slot) -> Inbox:
+        """Open it."""
         from pidsup.watcher.inbox import Inbox
 
         return Inbox(slot, self, self._sources, self._around.notify_addresses)
@@ -478,9 +492,7 @@ class Watcher:
             self.demand.close()
         for slot in self.slots.values():
             slot.close()
-        if self._warmup is not None:
-            self._warmup.cancel()
-            self._warmup = None
+        self._forget_warmup()
 
 
 def make_demand(watcher: Watcher) -> Demand | None:

@@ -206,6 +206,52 @@ def test_one_that_has_failed_is_tried_again_as_it_is_now(daemon: Start) -> None:
     assert it.slots()["web:0"]["state"] == "ready"
 
 
+def test_one_that_runs_already_and_starts_by_itself_now_is_another_in_the_end(
+    daemon: Start,
+) -> None:
+    it = daemon("""
+        [watchers.web]
+        command = ["sh", "-c", "trap 'sleep 0.3; exit' TERM; while :; do sleep 0.05; done"]
+        autostart = false
+        """)
+    it.client.call("Start", selectors=["web"])
+    pid = it.pids()["web:0"]
+    edit(it, ("autostart = false", "autostart = true"), ("0.05", "0.06"))
+    assert apply(it)["state"] == "done"
+    assert (it.slots()["web:0"]["generation"], is_gone(pid)) == (2, True)
+
+
+def test_a_shorter_delay_counts_for_those_that_wait(daemon: Start) -> None:
+    it = daemon("""
+        [watchers.web]
+        command = "sleep 1000"
+        workers = 2
+        warmup_delay = "1h"
+        """)
+    it.await_slots(lambda slots: slots["web:1"]["state"] == "waiting")
+    edit(it, ('"1h"', '"200ms"'))
+    apply(it)
+    it.await_slots(lambda slots: slots["web:1"]["state"] == "ready")
+
+
+def test_a_worker_that_says_nothing_any_more_is_not_told_where(
+    daemon: Start, tmp_path: Path
+) -> None:
+    """NOTIFY_SOCKET: some servers close what they inherit, or wait, where it is set."""
+    it = daemon("""
+        [watchers.web]
+        command = ["sh", "-c", "systemd-notify --ready; exec sleep 1000"]
+        type = "notify"
+        """)
+    it.await_slots(lambda slots: slots["web:0"]["state"] == "ready")
+    assert any(word.startswith(b"NOTIFY_SOCKET=") for word in words(it.pids()["web:0"], "environ"))
+    edit(it, ('type = "notify"', ""), ("systemd-notify --ready; ", ""))
+    apply(it)
+    it.await_slots(lambda slots: slots["web:0"]["state"] == "ready")
+    told = words(it.pids()["web:0"], "environ")
+    assert not any(word.startswith(b"NOTIFY_SOCKET=") for word in told)
+
+
 # --- commands and files
 
 
@@ -658,3 +704,28 @@ def test_a_connection_keeps_its_process_and_the_next_has_the_new(daemon: Start) 
             assert new.recv(100) == b"two\n"
         old.sendall(b"bye\n")
         assert old.recv(100) == b""
+
+
+def test_accept_comes_and_goes(daemon: Start) -> None:
+    """What ran before has no connection to end with, and would take the places of those."""
+    it = daemon("""
+        sockets.a.listen = "127.0.0.1:0"
+        [watchers.a]
+        command = ["sh", "-c", "echo hello; exec sleep 1000"]
+        stdin_socket = "a"
+        workers = 2
+        """)
+    it.await_slots(lambda slots: all(s["state"] == "ready" for s in slots.values()))
+    host, _, port = addresses(it)["a"].rpartition(":")
+    before = it.pids()
+
+    edit(it, ("workers", "accept = true\nworkers"))
+    assert apply(it)["total"] == 2
+    assert it.slots() == {}
+    with socket.create_connection((host, int(port)), LIMIT_S) as client:
+        assert client.recv(100) == b"hello\n"
+
+    edit(it, ("accept = true", ""))
+    apply(it)
+    assert [slot["state"] for slot in it.slots().values()] == ["ready", "ready"]
+    assert set(it.pids().values()).isdisjoint(before.values())
