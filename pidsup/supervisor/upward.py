@@ -50,7 +50,9 @@ class Upward:
         self._supervisor = supervisor
         self._outbox = outbox
         self._extension = Extension(supervisor, outbox)
-        self._watchdog = Watchdog(supervisor, outbox, watchdog_s) if watchdog_s else None
+        self._watchdog: Watchdog | None = None
+        if watchdog_s:
+            self._watchdog = Watchdog(supervisor, outbox, watchdog_s, self._tell_status)
         self._phase = _Phase.STARTING
         self._why_it_ends = ""
         self._why_not_reloaded = ""
@@ -169,7 +171,12 @@ class Upward:
     def _line(self) -> str:
         """Word how all stands, in one line."""
         body = f"{self._phase.value}{status_line(self._supervisor)}"
-        return one_line(filter(None, (self._why_it_ends, body, self._why_not_reloaded)))
+        parts = self._why_it_ends, self._why_not_fed(), body, self._why_not_reloaded
+        return one_line(filter(None, parts))
+
+    def _why_not_fed(self) -> str:
+        trouble = "" if self._watchdog is None else self._watchdog.trouble
+        return f"supervision does not work: {trouble}" if trouble else ""
 
     def _tell_status(self) -> None:
         if self._line() == self._said:

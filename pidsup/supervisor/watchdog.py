@@ -7,6 +7,7 @@ through both epoll sets, and only when it comes back the vitals are looked at.
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from pidsup.kernel import IN
@@ -24,15 +25,25 @@ _AGAIN_S = 1.0  # after trouble, which may be over: systemd waits for two of our
 class Watchdog:
     """Says WATCHDOG=1.  Owns an eventfd; borrows the rest."""
 
-    def __init__(self, supervisor: Supervisor, outbox: Outbox, interval_s: float) -> None:
-        """Be ready; systemd expects to hear from us every *interval_s*."""
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        outbox: Outbox,
+        interval_s: float,
+        on_change: Callable[[], object],
+    ) -> None:
+        """Be ready; systemd expects to hear from us every *interval_s*.
+
+        *on_change* hears when supervision has ceased to work, and when it works again.
+        """
+        self.trouble = ""  #: why it is not fed, "" if it is
         self._supervisor = supervisor
         self._outbox = outbox
         self._every_s = interval_s / 2
         self._vitals = Vitals(supervisor, supervisor.kernel)
         self._timer: Handle | None = None
         self._sent_at: float | None = None  # of an event of ours that is under way
-        self._trouble = ""
+        self._on_change = on_change
         self._fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         supervisor.sources.add(self._fd, IN, self._came_back)
 
@@ -58,18 +69,22 @@ class Watchdog:
         self._found(self._vitals.trouble())
 
     def _found(self, trouble: str) -> None:
-        log = self._supervisor.log
         if not trouble:
             self._outbox.post(WATCHDOG=1)
-            if self._trouble:
-                log.info("supervision works again")
-        elif not self._trouble:  # said once
-            log.error("supervision does not work", why=trouble, next="systemd ends us")
-            self._outbox.post(STATUS=f"supervision does not work: {trouble}")
+        if bool(trouble) is not bool(self.trouble):  # of several, the first is told
+            self.trouble = trouble
+            self._tell()
         if trouble:
             soon_s = min(self._every_s, _AGAIN_S)
             self._send_again(self._supervisor.kernel.now() + soon_s)
-        self._trouble = trouble
+
+    def _tell(self) -> None:
+        log = self._supervisor.log
+        if self.trouble:
+            log.error("supervision does not work", why=self.trouble, next="systemd ends us")
+        else:
+            log.info("supervision works again")
+        self._on_change()
 
     def close(self) -> None:
         """Say no more; twice is once."""

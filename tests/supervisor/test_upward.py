@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from itertools import pairwise
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -21,6 +22,7 @@ class Scene(Stage):
     def __init__(self) -> None:
         super().__init__()
         supervisor: Any = self
+        self.sources = SimpleNamespace(add=lambda *_: None, remove=lambda *_: None)
         self.upward = Upward(supervisor, supervisor)
 
     def began(self) -> Scene:
@@ -217,3 +219,19 @@ def test_a_reload_in_the_midst_of_a_start_or_a_stop_is_not_told(scene: Scene) ->
         scene.on_reloading(False, "")
     assert not scene.told("RELOADING")
     assert not scene.told("READY")
+
+
+def test_that_supervision_does_not_work_is_told_as_long_as_it_is_so(scene: Scene) -> None:
+    scene.watcher("web", READY)
+    supervisor: Any = scene
+    upward = Upward(supervisor, supervisor, watchdog_s=1000)
+    watchdog = upward._watchdog
+    assert watchdog is not None
+    upward.begin()
+    watchdog._found("a start hangs")
+    scene.go(1)
+    assert scene.said("STATUS")[-1] == "supervision does not work: a start hangs; 1 worker ready"
+    watchdog._found("")
+    scene.go(1)
+    assert scene.said("STATUS")[-1] == "1 worker ready"
+    upward.close()

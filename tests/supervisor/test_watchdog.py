@@ -122,7 +122,11 @@ class Kennel:
             watchers=self.scene.watchers,
         )
         outbox: Any = self.scene
-        self.watchdog = Watchdog(supervisor, outbox, interval_s)
+        self.told: list[str] = []
+        self.watchdog = Watchdog(supervisor, outbox, interval_s, self._tell)
+
+    def _tell(self) -> None:
+        self.told.append(self.watchdog.trouble)
 
     def fed(self) -> int:
         return len(self.scene.said("WATCHDOG"))
@@ -162,10 +166,10 @@ def test_it_is_not_fed_while_something_does_not_work(kennel: Kennel) -> None:
     assert kennel.fed() == fed
     why = "nobody would hear of the end of web:1, pid 101"
     assert kennel.scene.logged == [f"supervision does not work {why} systemd ends us"], "once"
-    assert kennel.scene.status == f"supervision does not work: {why}"
     kennel.scene.spawner.children[101] = kennel.scene.slot("web:1").child
     kennel.feeds()
     assert kennel.scene.logged[1:] == ["supervision works again"]
+    assert kennel.told == [why, ""]
 
 
 def test_trouble_that_is_over_in_time_is_seen_in_time(
