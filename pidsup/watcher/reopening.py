@@ -79,7 +79,7 @@ def _fits(one: Listener, spec: SocketSpec, listeners: Listeners) -> bool:
 def _refuse_to_lose(left: Iterable[Listener]) -> None:
     for one in left:
         if one.is_passed:
-            raise SocketMismatch(f"cannot give up sockets.{one.spec.name}: {_RESTART}")
+            raise SocketMismatch(f"cannot give up or change sockets.{one.spec.name}: {_RESTART}")
 
 
 def _opened(spec: SocketSpec, left: Sequence[Listener], *, is_activated: bool) -> Listener:

@@ -38,6 +38,7 @@ _ADVICE = {
     errno.EACCES: "a port below 1024 needs root or CAP_NET_BIND_SERVICE",
     errno.EADDRNOTAVAIL: "this machine does not have it; free_bind = true listens all the same",
 }
+_OF_PASSED = ("systemd", "type", "blocking")  # what a section says of one that systemd passes
 _NONE = Passed()
 
 
@@ -98,9 +99,13 @@ class Listener:
         )
 
     def can_become(self, spec: SocketSpec) -> bool:
-        """Tell whether `become` is enough: it is bound as *spec* demands, or is systemd's own."""
+        """Tell whether `become` is enough: it is bound as *spec* demands, or is systemd's own.
+
+        Whether it blocks is a flag of what the workers have too, fcntl(2), and cannot be changed
+        under them.
+        """
         if self.is_passed:
-            return (spec.systemd, spec.type) == (self.spec.systemd, self.spec.type)
+            return all(getattr(spec, name) == getattr(self.spec, name) for name in _OF_PASSED)
         return _as_bound(spec) == _as_bound(self.spec)
 
     def become(self, spec: SocketSpec) -> None:
@@ -109,10 +114,7 @@ class Listener:
         CannotListen or LookupError if that is not possible; what was done so far stays.
         """
         old, self.spec = self.spec, spec
-        if old == spec:
-            return
-        if self.is_passed:
-            self._sock.setblocking(spec.blocking)
+        if old == spec or self.is_passed:
             return
         with _named(f"cannot change sockets.{spec.name}", spec):
             change(self._sock, _options(spec))

@@ -225,8 +225,12 @@ def test_a_socket_of_systemd_can_only_be_kept(opened: Open, passed: Passed) -> N
     assert fds["http"] == passed.descriptors[0].fd
     cannot_take = "cannot take sockets.{} from systemd: systemd passes"
     for specs, why in (
-        ([admin], "cannot give up sockets.http: systemd passes"),
-        ([HTTP, admin], "cannot give up sockets.http: systemd passes"),
+        ([admin], "cannot give up or change sockets.http: systemd passes"),
+        ([HTTP, admin], "cannot give up or change sockets.http: systemd passes"),
+        (
+            [spec._replace(blocking=True), admin],
+            "cannot give up or change sockets.http: systemd passes",
+        ),
         ([spec, admin, SocketSpec("more", "@x", systemd="more")], cannot_take.format("more")),
         ([spec, admin, SocketSpec("own", "127.0.0.1:0", systemd="own")], cannot_take.format("own")),
     ):
