@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
 
@@ -213,16 +214,18 @@ def _read(path: str) -> str | None:
 
 def _write(path: str, text: str) -> None:
     """Write it as a whole or not at all, for all to read."""
-    os.makedirs(os.path.dirname(path), exist_ok=True)
-    try:
-        with tempfile.NamedTemporaryFile(
-            "w", dir=os.path.dirname(path), prefix=".pidsup-", delete=False
-        ) as file:
-            file.write(text)
-            os.fchmod(file.fileno(), 0o644)
-        os.replace(file.name, path)
-    except OSError as error:
-        raise OSError(error.errno, error.strerror, path) from error
+    directory = os.path.dirname(path)
+    os.makedirs(directory, exist_ok=True)
+    with ExitStack() as undo:
+        try:
+            with tempfile.NamedTemporaryFile("w", dir=directory, prefix=".", delete=False) as file:
+                undo.callback(os.unlink, file.name)
+                file.write(text)
+                os.fchmod(file.fileno(), 0o644)
+            os.replace(file.name, path)
+        except OSError as error:
+            raise OSError(error.errno, error.strerror, path) from error
+        undo.pop_all()
 
 
 # --- afterwards

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from errno import ENOSPC
 from pathlib import Path
 
 import pytest
@@ -377,3 +378,14 @@ def test_a_place_that_cannot_be_written_is_named(
     assert capsys.readouterr().err == (
         f"pidsup: cannot write '{directory}/pidsup@.service': Not a directory\n"
     )
+
+
+def test_what_cannot_be_written_leaves_nothing_behind(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(*_: object) -> None:
+        raise OSError(ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    assert install(directory) == 1
+    assert written(directory) == []
