@@ -419,7 +419,7 @@ def test_the_past_is_shown_where_no_supervisor_runs(shop: Open, box: Box) -> Non
 def test_the_past_of_a_service_with_a_user_is_shown_to_root(shop: Open, box: Box) -> None:
     """User= in a drop-in; what somebody claims from a service of his own is not it."""
     user = box.user()
-    it = shop(TWO, extra=f"User={user.name}")
+    it = shop(TWO, extra="User=games")
     it.await_text("err 1", "web:1")
     it.stop()
     claim = f"MESSAGE=x\nSYSLOG_IDENTIFIER=pidsup\nPIDSUP_NAME={it.name}\nUNIT=x.service\n"
