@@ -16,7 +16,7 @@ from pidsup.output.harmless import clean
 
 _MOST = 4096  # characters that are kept of what a reader says
 _LONGEST = 240  # of a status
-_BESIDE_THE_POINT = ("warning: ", "usage: ", " ")
+_BESIDE_THE_POINT = ("warning: ", "usage: ", "Traceback ", " ")
 
 
 def fail(text: str, code: int, error: BaseException | None = None) -> int:
