@@ -13,7 +13,7 @@ from pidsup.cli.failing import Overheard
 def crash() -> str:
     """Return what a bug looks like on stderr."""
     try:
-        int("bug")
+        return str(int("bug"))
     except ValueError:
         return traceback.format_exc()
 
