@@ -41,6 +41,7 @@ class Applying:
         self._supervisor = supervisor
         self._asking: list[Tell] = []  # whom the present reading is for
         self._waiting: list[Tell] = []  # and the next
+        self._next: Change | None = None  # that waits for the next, and whom others join
         self._under_way = 0  # changes
         self._in_force: Reading | None = None
         self._last: list[Task] = []  # of the one that has put it in force
@@ -49,16 +50,24 @@ class Applying:
     # --- asking
 
     def apply(self, actor: Actor) -> Change:
-        """Want the supervisor to be as the files say now."""
+        """Want the supervisor to be as the files say now.
+
+        Who wants that before they are read next joins the first who did.
+        """
         supervisor = self._supervisor
         if supervisor.shutting_down:
             raise ShuttingDown
-        change = supervisor.changes.prepare("apply", actor)
+        change = self._next
+        joins = change is not None
+        if change is None:
+            change = supervisor.changes.prepare("apply", actor)
+            change.on_over = self._over
+            self._under_way += 1
         supervisor.log.info("apply", change=change.id, asked_by=actor)
-        self._under_way += 1
         supervisor.on_reloading(True, "")
-        change.when_over(self._over)
-        self.look(partial(self._apply, change))
+        if not joins:
+            self.look(partial(self._apply, change))
+            self._next = change if self._waiting else None
         return change
 
     def look(self, tell: Tell) -> None:
@@ -72,9 +81,10 @@ class Applying:
 
     def forget(self, tell: Tell) -> None:
         """Tell it no more."""
-        for told in (self._asking, self._waiting):
-            if tell in told:
-                told[told.index(tell)] = bool
+        if tell in self._waiting:
+            self._waiting.remove(tell)
+        elif tell in self._asking:
+            self._asking[self._asking.index(tell)] = bool
 
     def end(self, by: Change, on_gone: Callable[[], object]) -> None:
         """Read no further: the supervisor is shutting down; *on_gone* as Reader.cancel has it."""
@@ -82,7 +92,7 @@ class Applying:
             self._ended_by = by
             self.reader.cancel(on_gone)
             told = [*self._asking, *self._waiting]
-            self._asking, self._waiting = [], []
+            self._asking, self._waiting, self._next = [], [], None
             for tell in told:
                 tell(Reading([_TOO_LATE]))
 
@@ -91,7 +101,7 @@ class Applying:
         return self.reader is not None and self.reader.is_busy()
 
     def _read_next(self, reader: Reader) -> None:
-        self._asking, self._waiting = self._waiting, []
+        self._asking, self._waiting, self._next = self._waiting, [], None
         reader.begin(self._read)
 
     def _read(self, reading: Reading) -> None:
@@ -119,6 +129,8 @@ class Applying:
     def _become(self, change: Change, reading: Reading) -> list[str]:
         """Put it in force; return why that is not possible, and then nothing was done."""
         if reading is self._in_force or not reading.differences:
+            if reading.config is not None:
+                self._supervisor.configured(reading.config)  # by other files, perhaps
             self._repeat(change)
             return []
         fixed = [_cannot_change(each) for each in reading.differences if each.takes == NEVER]
@@ -150,7 +162,7 @@ class Applying:
         turnover.carry_out(change.because())
         for one in sockets.left:
             one.close()
-        supervisor.review(change)
+        self._carried_out(change)
 
     def _repeat(self, change: Change) -> None:
         """Wait for what the last one has not achieved, if it is still wanted."""
@@ -161,7 +173,11 @@ class Applying:
         ]
         self._supervisor.log.info("configuration is in force already", change=change.id)
         self._supervisor.changes.go_on(change, tasks)
+        self._carried_out(change)
+
+    def _carried_out(self, change: Change) -> None:
         self._supervisor.review(change)
+        self._supervisor.changes.carried_out(change)
 
     def _over(self, change: Change) -> None:
         self._under_way -= 1

@@ -137,8 +137,10 @@ class Change:
         self.ended_at: float | None = None
         self.tasks = tasks
         self._of_nothing = of_nothing
-        self.left = sum(task.state is TaskState.DOING for task in tasks)  #: tasks under way
-        self.prepares = False  #: its tasks are still to be found out, which counts as one
+        self.left = _under_way(tasks)  #: tasks under way
+        #: Its tasks are still to be found out, or what is wanted to be changed: counts as one.
+        self.prepares = False
+        self.on_over: Callable[[Change], object] = bool  #: hears of it before those who wait
         self.problems: list[str] = []  #: why nothing was done of it
         self.superseded_by: str | None = None
         self._waiters: list[Callable[[Change], object]] = []
@@ -212,6 +214,7 @@ class Change:
             for follower in list(self._followers):
                 follower()
             return
+        self.on_over(self)
         waiters, self._waiters, self._followers = self._waiters, [], []
         for callback in waiters:
             callback(self)
@@ -269,7 +272,7 @@ class Changes:
         )
 
     def _follow(self, change: Change) -> None:
-        self._left += change.left
+        self._left += _under_way(change.tasks)
         for task in change.tasks:
             if task.goal is not None:
                 self._supersede(task, change)
@@ -278,7 +281,7 @@ class Changes:
     # --- a command that has to find out first what it is about
 
     def prepare(self, kind: str, actor: Actor, what: str = "") -> Change:
-        """Accept it; `go_on` follows, or `refuse`."""
+        """Accept it; `go_on` follows and then `carried_out`, or `refuse`."""
         change = self._accept(kind, actor, what, tasks=[], of_nothing=TaskState.DONE)
         change.prepares, change.left = True, 1
         self._make_room(0)
@@ -290,9 +293,14 @@ class Changes:
         """Give it its tasks, as `begin` does."""
         found = list(tasks)
         self._make_room(len(found))
-        change.tasks, change.prepares = found, False
-        change.left = sum(task.state is TaskState.DOING for task in change.tasks)
+        change.tasks = found
+        change.left += _under_way(found)
         self._follow(change)
+
+    def carried_out(self, change: Change) -> None:
+        """Hear that all that belongs to it has been done: it is over with its last task."""
+        change.prepares = False
+        change.left -= 1
         self._end_if_over(change)
 
     def refuse(self, change: Change, problems: Sequence[str], *, by: Change | None = None) -> None:
@@ -354,3 +362,7 @@ class Changes:
         """Return all that are known, oldest first."""
         alive = [change.summary() for change in self.under_way.values()]
         return sorted([*self.history, *alive], key=lambda change: int(change.id))
+
+
+def _under_way(tasks: Iterable[Task]) -> int:
+    return sum(task.state is TaskState.DOING for task in tasks)

@@ -205,6 +205,8 @@ def test_a_command_that_is_prepared_is_under_way_until_its_tasks_are_over(scene:
     scene.changes.go_on(change, [Task(None, one, Goal.DOWN)])
     assert (change.state, change.summary().over, over) == (TaskState.DOING, 0, [])
     scene.move(one, State.STOPPED)
+    assert (change.state, change.summary().over, over) == (TaskState.DOING, 1, [])
+    scene.changes.carried_out(change)
 
     assert (over, change.state) == ([change], TaskState.DONE)
     assert scene.changes.under_way == {}
@@ -214,6 +216,7 @@ def test_a_command_that_is_prepared_is_under_way_until_its_tasks_are_over(scene:
 def test_one_that_finds_nothing_to_do_is_done(scene: Scene) -> None:
     change = scene.changes.prepare("apply", ANN)
     scene.changes.go_on(change, [])
+    scene.changes.carried_out(change)
     assert (change.state, change.left, scene.changes.under_way) == (TaskState.DONE, 0, {})
 
 
