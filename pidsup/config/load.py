@@ -6,6 +6,7 @@ nothing imported here stays in memory.
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable
@@ -19,6 +20,7 @@ from pidsup.config.problem import ConfigError, Findings, Problem
 from pidsup.config.sections import World, read_sections
 
 _STDIN = "standard input"
+_MOST_BYTES = 1 << 24  # of a file: 100,000 watchers; not all of /dev/zero
 
 
 class Reading(NamedTuple):
@@ -103,5 +105,8 @@ def _drop_ins(path: str, findings: Findings) -> list[str]:
 
 
 def _read(file: str) -> str:
-    with open(file, encoding="utf-8-sig", newline="") as opened:  # Windows editors begin with a BOM
-        return opened.read()
+    with open(file, "rb") as opened:
+        data = opened.read(_MOST_BYTES + 1)
+    if len(data) > _MOST_BYTES:
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))
+    return data.decode("utf-8-sig")  # Windows editors begin with a BOM

@@ -84,6 +84,17 @@ def test_an_array_that_replaces_one_takes_its_lines_along(folder: Path) -> None:
     assert text.startswith("shop.d/a.toml:3: watchers.web.stop_plan[0].to: must be")
 
 
+def test_what_has_no_end_is_not_read_to_it(folder: Path) -> None:
+    """Not by a check, and not by a supervisor that is to apply it: it would take all memory."""
+    (folder / "shop.toml").write_text('[watchers.web]\ncommand = "w"\nenvironment_file = "z"')
+    (folder / "z").symlink_to("/dev/zero")
+    (text,) = problems(folder)
+    assert text.endswith("'z': File too large")
+    (folder / "shop.toml").unlink()
+    (folder / "shop.toml").symlink_to("/dev/zero")
+    assert problems(folder) == ["shop.toml: cannot read the configuration: File too large"]
+
+
 def test_files_that_are_not_toml_are_all_named_and_nothing_is_guessed(folder: Path) -> None:
     (folder / "shop.toml").write_text("a = = 3")
     (folder / "shop.d" / "a.toml").write_bytes(b"x = 1\ny = '\xff'")
