@@ -13,6 +13,7 @@ import select
 import socket
 import time
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol
 
 from pidsup.linux import pidfd as _pidfd
@@ -192,6 +193,9 @@ class Kernel(Protocol):
     def close(self, fd: int) -> None:
         """Close a descriptor; it is in no poller any more."""
 
+    def close_aside(self, fd: int) -> None:
+        """Close one that a worker has sent: that may take long, and is not waited for."""
+
 
 class LinuxKernel:
     """The real one."""
@@ -312,6 +316,19 @@ class LinuxKernel:
 
         return sockets.accept(fd)
 
+    def close_aside(self, fd: int) -> None:
+        """Close it on a thread.
+
+        Facts: the last close of a TCP connection waits for SO_LINGER, socket(7), O_NONBLOCK or
+        not, and that of a file for its file system; we may be the last.
+        """
+        from _thread import start_new_thread
+
+        try:
+            start_new_thread(_close, (fd,))
+        except RuntimeError:  # no thread can be had: late is better than never
+            _close(fd)
+
     def store(self) -> int:
         """Make a memory file."""
         return os.memfd_create("pidsup-table", os.MFD_CLOEXEC)
@@ -320,6 +337,11 @@ class LinuxKernel:
         """Write; a short write to a memory file means that memory ran out."""
         if os.pwrite(fd, data, offset) != len(data):
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+def _close(fd: int) -> None:
+    with suppress(OSError):  # EIO, say, of what it has not written: it is closed all the same
+        os.close(fd)
 
 
 LINUX: Kernel = LinuxKernel()

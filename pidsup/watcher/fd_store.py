@@ -67,4 +67,4 @@ class FdStore:
     def _drop(self, fd: int) -> None:
         del self._kept[fd]
         self._sources.remove(fd)
-        self._kernel.close(fd)
+        self._kernel.close_aside(fd)

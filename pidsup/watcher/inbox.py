@@ -130,9 +130,10 @@ class Inbox:
                 self._close(received)
 
     def _close(self, received: Received) -> None:
-        for fd in (received.pidfd, *received.fds):
-            if fd >= 0:
-                self._kernel.close(fd)
+        if received.pidfd >= 0:
+            self._kernel.close(received.pidfd)
+        for fd in received.fds:
+            self._kernel.close_aside(fd)
 
     def _handle(self, received: Received) -> Received:
         """Do what a message says; return it less the descriptors that were kept."""

@@ -162,6 +162,10 @@ class FakeKernel:
             self._pollers.remove(description)
         del self.descriptions[fd]
 
+    def close_aside(self, fd: int) -> None:
+        """Close it at once."""
+        self.close(fd)
+
     def poller(self) -> FakePoller:
         """Make an epoll set."""
         poller = FakePoller(self)

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from textwrap import dedent
@@ -570,6 +572,45 @@ def test_descriptors_are_kept_for_the_next_worker(runs: Start) -> None:
     assert told(it)["stored"] == 0
     it.ctl("start", "web")
     assert told(it)["status"] == "; 5"
+
+
+LINGERS = """
+    import struct
+    listener = socket.create_server(("127.0.0.1", 0))
+    connection = socket.create_connection(listener.getsockname())
+    other, _ = listener.accept()
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 60))
+    connection.setblocking(False)
+    try:
+        while True:
+            connection.send(bytes(65536))
+    except BlockingIOError:
+        pass
+    say("READY=1")
+    wait_for("go")
+    say("{}", connection.fileno())
+    connection.close()
+    say("FDSTOREREMOVE=1\\nFDNAME=a\\nSTATUS=sent")
+    open("sent", "w")
+    time.sleep(1000)
+    """
+
+
+@pytest.mark.parametrize("says", ["BARRIER=1", "FDSTORE=1\\nFDNAME=a"])
+def test_a_descriptor_that_takes_long_to_close_holds_nobody_up(
+    runs: Start, tmp_path: Path, says: str
+) -> None:
+    """The last close of a connection waits for what is to be sent, SO_LINGER of socket(7)."""
+    it = runs(LINGERS.format(says), "file_descriptor_store_max = 9")
+    await_state(it, "ready")
+    it.send(signal.SIGSTOP)  # until we have the last copy
+    (tmp_path / "go").touch()
+    wait_until((tmp_path / "sent").exists)
+    it.send(signal.SIGCONT)
+    began = time.monotonic()
+    it.await_slots(lambda slots: slots["web:0"]["status"] == "sent")
+    it.ctl("stop", "web")
+    assert time.monotonic() - began < 20
 
 
 def test_kept_descriptors_come_behind_the_sockets(runs: Start) -> None:

@@ -10,7 +10,7 @@ import pytest
 from pidsup.kernel import LINUX
 from pidsup.loop.sources import Sources
 from pidsup.watcher.fd_store import FdStore
-from tests.support import EpollDriver, needs_linux, run_for, run_until
+from tests.support import EpollDriver, needs_linux, run_for, run_until, wait_until
 
 
 @pytest.fixture
@@ -19,7 +19,9 @@ def store(epoll_driver: EpollDriver) -> Iterator[FdStore]:
     sources = Sources(epoll_driver.loop, LINUX)
     store = FdStore(LINUX, sources)
     yield store
+    fds = [stored.fd for stored in store]
     store.close()
+    wait_until(lambda: not any(map(is_open, fds)))
     sources.close()
 
 
@@ -43,9 +45,11 @@ def test_they_are_kept_in_order_and_go_by_name(store: FdStore) -> None:
     assert (names(store), len(store)) == (["a", "b", "a"], 3)
     store.remove("a")
     store.remove("nothing")
-    assert (names(store), [is_open(fd) for fd in fds]) == (["b"], [False, True, False])
+    assert names(store) == ["b"]
+    wait_until(lambda: [is_open(fd) for fd in fds] == [False, True, False])
     store.close()
-    assert (len(store), is_open(fds[1])) == (0, False)
+    assert len(store) == 0
+    wait_until(lambda: not is_open(fds[1]))
 
 
 @needs_linux(6, 10)
@@ -70,9 +74,11 @@ def test_what_hangs_up_is_dropped_unless_it_is_not_polled(
         assert store.add(fd, name, polled=polled)
     run_for(epoll_driver, 0.01)
     assert names(store) == ["polled", "kept"]
+    dropped = next(iter(store)).fd
     for end in ends:
         os.close(end)
     run_until(epoll_driver, lambda: names(store) == ["kept"])
+    wait_until(lambda: not is_open(dropped))
 
 
 def test_data_that_waits_wakes_nobody(store: FdStore, epoll_driver: EpollDriver) -> None:

@@ -86,6 +86,8 @@ class Kernel:
     def close(self, fd: int) -> None:
         self.closed.append(fd)
 
+    close_aside = close
+
 
 class Child:
     """The worker."""
