@@ -15,7 +15,7 @@ from pathlib import Path
 
 from bench import build, proc
 from bench.inbox import WrongResult
-from bench.measures import cli, events, idle, log, mass, memory, restart, soak, start
+from bench.measures import activation, cli, events, idle, log, mass, memory, restart, soak, start
 from bench.peers import Floor, Peer, Pidsup, Supervisord
 from bench.report import Sheet
 from bench.setting import Setting
@@ -29,6 +29,7 @@ MEASURES: dict[str, Callable[[Setting], None]] = {
     "cli": cli.measure,
     "log": log.measure,
     "events": events.measure,
+    "activation": activation.measure,
     "soak": soak.measure,
 }
 DEFAULT = [name for name in MEASURES if name != "soak"]
