@@ -39,6 +39,11 @@ _ERRORS_OF_STATE = {
 _TIMED_OUT = f"{INTERFACE}.TimedOut"
 
 
+def _is_to_run(watcher: Watcher, slot: Slot) -> bool:
+    """Tell whether a slot is wanted, by a connection perhaps."""
+    return watcher.wants(slot) or watcher.is_on_demand(slot)
+
+
 class _Waiting:
     """A client whose answer is still to come, as control.connection waits for it."""
 
@@ -125,14 +130,14 @@ class Clients:
     # --- what is asked
 
     def _start(self) -> None:
-        self._wish("Start", Watcher.wants)
+        self._wish("Start", _is_to_run)
 
     def _stop(self) -> None:
         self._wish("Stop", lambda watcher, slot: not watcher.wants(slot))
 
     def _restart(self) -> None:
         asked_at = self._machine.now
-        change = self._wish("Restart", Watcher.wants)
+        change = self._wish("Restart", _is_to_run)
         if change is not None:
             self._restarts.append((change, asked_at, set()))
 
@@ -290,6 +295,8 @@ class Clients:
                 over = slot.state in _AT_REST
             else:
                 over = slot.state in _NOT_UP or (slot.state is State.READY and not slot.outdated())
+                if task.watcher is not None and slot.state is State.STOPPED:
+                    over = over or task.watcher.is_listening()
             if over:
                 raise Violation(f"{change} still waits for {slot} to be {task.goal}")
 
@@ -298,6 +305,8 @@ class Clients:
         for task in change.tasks:
             if task.state is TaskState.DONE and task.slot not in seen:
                 seen.add(task.slot)
+                if task.reason == "listening" or (task.watcher and task.watcher.spec.accept):
+                    continue
                 started_at = self.started_at.get(task.slot, 0.0)
                 demand(started_at > asked_at, f"{change}: {task.slot} has an old worker")
         return bool(change.left)

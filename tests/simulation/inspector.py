@@ -18,6 +18,7 @@ from tests.simulation.clients import Clients
 from tests.simulation.files import Files
 from tests.simulation.kernel import FakeKernel, Still
 from tests.simulation.poller import MemoryDescription
+from tests.simulation.process import Status
 from tests.simulation.violation import Violation, demand
 
 # Tuples: hashing an enum takes longer than a few comparisons, and this runs most of the time.
@@ -65,6 +66,8 @@ class Inspector:
             self._begins(watcher)
         elif slot.state is State.READY and views.says_ready(slot):
             self._is_ready(slot)
+        elif slot.state is State.STOPPING and views.is_stopped_as_idle(watcher, slot):
+            self._stops_idle(slot)
 
     def _is_ready(self, slot: Slot) -> None:
         """Demand that the worker has said so, in time."""
@@ -85,6 +88,14 @@ class Inspector:
             self._kernel.violations.append(f"{name} starts two workers within warmup_delay")
         self._last_start[watcher] = now, spec.warmup_delay_s
 
+    def _stops_idle(self, slot: Slot) -> None:
+        """Demand that an idle worker has nothing in hand, and cannot take anything."""
+        if slot.child is not None and slot.child.exit is None:
+            main = self.census.main(slot.child)
+            lost = self._kernel.traffic.held_by(main)
+            if main.status is Status.ALIVE and (lost or not main.suspended):
+                self._kernel.violations.append(f"{slot} is stopped as idle, with {lost}")
+
     # --- after an event
 
     def look(self) -> None:
@@ -94,6 +105,7 @@ class Inspector:
             raise Violation("; ".join(kernel.violations))
         fds = self.census.look()
         for watcher in self._supervisor.watchers.values():
+            fds.update(views.connections(watcher))
             fds.update(views.inbox_fds(watcher))
         self._look_at_fds(fds)
         timers = self._clients.timers()
@@ -135,11 +147,9 @@ class Inspector:
                 raise Violation(f"{watcher} counts {watcher.counts}, there are {counted}")
         if watcher.leaving:
             demand(bool(watcher.slots), f"{watcher} has gone, but is there")
-        elif not all(index in watcher.slots for index in range(watcher.workers)):
+        elif not (watcher.spec.accept or all(i in watcher.slots for i in range(watcher.workers))):
             raise Violation(f"{watcher} has only the slots {sorted(watcher.slots)}")
-        warmup = views.warmup(watcher)
-        if warmup is not None:
-            timers.append(warmup)
+        timers += filter(None, (views.warmup(watcher), views.demand_timer(watcher)))
         self._look_at_order(watcher)
 
     def _look_at_order(self, watcher: Watcher) -> None:
@@ -248,6 +258,7 @@ class Inspector:
                 if slot.state is State.READY:
                     same = slot.generation == watcher.generation
                     demand(same, f"{slot} has a worker of generation {slot.generation}")
+            self._look_at_queue(watcher)
         self._look_at_configuration()
         open_changes = [str(c) for c in self._supervisor.changes.under_way.values()]
         demand(not open_changes, f"never over: {open_changes}")
@@ -261,3 +272,13 @@ class Inspector:
         there = {name: watcher.spec for name, watcher in self._supervisor.watchers.items()}
         demand(there == wanted, f"{there} instead of {wanted}")
         demand(not self.files.is_busy(), "somebody still reads")
+
+    def _look_at_queue(self, watcher: Watcher) -> None:
+        """Demand that no connection waits that somebody could serve, and nobody serves none."""
+        name, traffic = watcher.spec.name, self._kernel.traffic
+        if watcher.running and name in traffic.fds and traffic.listener(name).queue:
+            idle = traffic.serving(name) or watcher.is_listening()
+            demand(not idle, f"a connection to {watcher} waits, {watcher.is_listening()=}")
+        stays = any(slot.running for slot in watcher.slots.values())
+        if watcher.running and watcher.spec.idle_timeout_s and not stays:
+            demand(not watcher.counts[State.READY], f"{watcher} is never idle")

@@ -14,6 +14,7 @@ from typing import NamedTuple, TypeVar
 
 from pidsup.kernel import Born, Exit, Info, Plan, SpawnError
 from pidsup.linux.signalfd import SignalInfo
+from pidsup.linux.sockets import Connection
 from tests.simulation.machine import Machine
 from tests.simulation.notify_socket import FakeNotifySocket
 from tests.simulation.poller import (
@@ -26,6 +27,7 @@ from tests.simulation.poller import (
 )
 from tests.simulation.process import Process, Status
 from tests.simulation.talk import Talk
+from tests.simulation.traffic import Traffic
 
 _D = TypeVar("_D", bound=Description)
 _FIRST_FD = 3
@@ -51,6 +53,8 @@ class Faults(NamedTuple):
     pidfd_open: float = 0.0
     pwrite: float = 0.0  #: memory has run out
     recycled: float = 0.0  #: a pid that was listed is a stranger's when it is opened
+    accept: float = 0.0  #: no descriptor is left for a connection
+    diag: float = 0.0  #: nobody tells which connections are open
 
 
 class Still:
@@ -95,6 +99,9 @@ class FakeKernel:
         self._wall_jumps = wall_jumps
         self._wall_offset_s = 1.7e9
         self.talk = Talk(self)
+        self.traffic = Traffic(self)
+        machine.on_exit, machine.on_resume = self.traffic.ended, self.traffic.resumed
+        machine.on_suspend = self.traffic.suspended
 
     # --- clocks
 
@@ -197,6 +204,7 @@ class FakeKernel:
         machine.note("spawn", process, repr(plan))
         if "NOTIFY_SOCKET" in variables:
             self.talk.begin(process, variables["NOTIFY_SOCKET"])
+        self.traffic.begin(process, plan._command.rpartition("/")[2], fds)
         born = Born(process.pid, self.open(PidDescription(process)), process.inode)
         machine.tick()  # it may have died before we know of it
         return born
@@ -352,6 +360,33 @@ class FakeKernel:
         if child is None:
             raise ChildProcessError(errno.ECHILD, os.strerror(errno.ECHILD))
         return self._reap(child)
+
+    def has_stopped(self, pid: int) -> bool:
+        """Look at whatever has that number now."""
+        self.machine.tick()
+        process = self.machine.processes.get(pid)
+        return process is None or process.suspended or process.status is not Status.ALIVE
+
+    def run_time_ns(self, pid: int) -> int:
+        """Make something up: there are no datagrams."""
+        return 0
+
+    def is_readable(self, fd: int) -> bool:
+        """Tell whether a connection waits."""
+        self.machine.tick()
+        return bool(self.description(fd).ready())
+
+    def in_use(self, fd: int) -> bool:
+        """Tell whether a connection accepted from a listener is open."""
+        self.machine.tick()
+        if self._rng.random() < self.faults.diag:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+        return self.traffic.in_use(fd)
+
+    def accept(self, fd: int) -> Connection:
+        """Take a connection off the queue."""
+        self.machine.tick()
+        return self.traffic.accept(fd)
 
     def sleeps_in(self, pid: int) -> str:
         """Make something up."""

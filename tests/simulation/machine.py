@@ -36,6 +36,9 @@ class Machine:
         self.calm = False
         self.note: Callable[..., None] = lambda *_: None  #: for the trace
         self.somebody_asks: Callable[[], None] = lambda: None
+        self.on_exit: Callable[[Process], None] = lambda _: None
+        self.on_suspend: Callable[[Process], None] = lambda _: None
+        self.on_resume: Callable[[Process], None] = lambda _: None
         self.pending: set[int] = set()  #: signals of the supervisor
         self.processes: dict[int, Process] = {}  #: alive or zombie
         self._temper = temper
@@ -145,6 +148,7 @@ class Machine:
         process.status = Status.ZOMBIE
         process.ended = ended
         self.note("dies", process, ended.code, ended.signal)
+        self.on_exit(process)
         heir = self.init if process.tree is None else self.supervisor
         for child in list(process.children):
             self._adopt(heir, child)
@@ -196,16 +200,28 @@ class Machine:
         if process.status is not Status.ALIVE or not signo:
             return
         if signo == SIGSTOP:
-            process.suspended = True
+            process.stops = True
+            self.on_suspend(process)
+            late_s = 0.0 if self.calm else self.rng.choice((0.0, 1e-5, 3e-4, 2e-3))
+            if self.calm:  # whoever has suspended it lets it go on
+                self.at(self.now + 1.0, self.signal, process, SIGCONT)
+            if late_s:
+                self.at(self.now + late_s, self._suspend, process)
+            else:
+                self._suspend(process)
         elif signo == SIGCONT:
-            process.suspended = False
+            process.suspended = process.stops = False
             held, process.held = process.held, []
             for other in held:
                 self._feel(process, other)
-        elif not process.suspended or signo == SIGKILL:
+            self.on_resume(process)
+        elif not process.stops or signo == SIGKILL:
             self._feel(process, signo)
         elif signo not in process.held:
             process.held.append(signo)
+
+    def _suspend(self, process: Process) -> None:
+        process.suspended = process.stops
 
     def _feel(self, process: Process, signo: int) -> None:
         nature = process.nature

@@ -25,6 +25,8 @@ from pidsup.supervisor.table import Table
 from pidsup.supervisor.turnover import Turnover
 from pidsup.supervisor.wishes import Wishes
 from pidsup.watcher import slot as slot_module
+from pidsup.watcher.accepting import Accepting
+from pidsup.watcher.activation import OnDemand
 from pidsup.watcher.inbox import Inbox
 from pidsup.watcher.slot import Slot
 from pidsup.watcher.watcher import Watcher
@@ -111,7 +113,7 @@ MUTANTS: dict[str, Mutant] = {
     "keeps a worker that a restart should replace": (
         Edit(Slot, "outdated", "self.child.started_at < self.not_before", "False"),
     ),
-    "forgets a restart": (Edit(Watcher, "restart", "slot.not_before = now", "pass"),),
+    "forgets a restart": (Edit(Watcher, "_outdate", "slot.not_before = now", "pass"),),
     "ignores a stop that crosses a start": (Row(State.STOPPING, Event.SPAWNED),),
     "gives up after the first kill": (Row(State.KILLING, Event.OVERDUE),),
     "is not in a hurry": (Edit(Watcher, "hurry", "slot.handle(Event.KILL_DUE)", "pass"),),
@@ -124,7 +126,7 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "stops out of order": (Edit(Supervisor, "may_stop", "other.is_going_down()", "False"),),
     "has no patience between starts": (
-        Edit(Watcher, "_take_turn", "self._next_start_at = now + delay_s", "pass"),
+        Edit(Watcher, "_take_turn", "self._started_at = now", "pass"),
     ),
     "does not supersede": (Edit(Changes, "_supersede", "task.goal is not new.goal", "False"),),
     "does not review": (Edit(Supervisor, "slot_settled", "self.changes.review(slot)"),),
@@ -204,6 +206,30 @@ MUTANTS: dict[str, Mutant] = {
     "goes by the wall clock": (
         Edit(Slot, "_set_timer", "self._owner.kernel.now()", "self._owner.kernel.wall()"),
     ),
+    "stops an idle watcher without a last look": (
+        Edit(
+            OnDemand,
+            "_look_closely",
+            "Event.BUSY if any(self._uses()) else Event.QUIET",
+            "Event.QUIET",
+        ),
+    ),
+    "does not look for connections": (
+        Edit(OnDemand, "_is_idle", "uses = self._uses()", "uses = []"),
+        Edit(OnDemand, "_look_closely", "any(self._uses())", "False"),
+    ),
+    "keeps its ears open": (Edit(OnDemand, "_listen_or_not", "self.mute()", "pass"),),
+    "does not listen again": (Edit(OnDemand, "review", "self._handle(Event.DOWN)", "pass"),),
+    "forgets to watch whether it is idle": (
+        Edit(OnDemand, "review", "self._look_or_not()", "pass"),
+    ),
+    "forgets a timer of activation": (
+        Edit(OnDemand, "_drop_timer", "self._timer.cancel()", "pass"),
+    ),
+    "keeps a copy of each connection": (
+        Edit(Accepting, "settled", "self._watcher.kernel.close(connection.fd)", "pass"),
+    ),
+    "does not accept again after a pause": (Edit(Accepting, "_go_on", "self.review()", "pass"),),
     "lets EPERM get through": (
         Edit(Child, "_signal_one", "if signo:\n            raise", "raise"),
     ),

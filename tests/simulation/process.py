@@ -35,6 +35,7 @@ class Process:
         "pid",
         "session",
         "status",
+        "stops",
         "suspended",
         "tree",
     )
@@ -49,6 +50,7 @@ class Process:
         self.ended: Exit | None = None
         self.doomed = False  # the end is already on its way
         self.suspended = False  # by SIGSTOP
+        self.stops = False  # SIGSTOP is on its way
         self.held: list[int] = []  # signals that wait for SIGCONT
         self.generation = 0
         self.parent: Process = self

@@ -38,6 +38,8 @@ def circumstances(rng: Random) -> Circumstances:
             pidfd_open=rng.choice((0.0, 0.1)),
             pwrite=rng.choice((0.0, 0.0, 0.0, 0.02)),
             recycled=rng.choice((0.0, 0.1)),
+            accept=rng.choice((0.0, 0.2)),
+            diag=rng.choice((0.0, 0.0, 0.2)),
         ),
         mischief=rng.choice((0.0, 0.001, 0.005)),
         group_signals=rng.random() < 0.75,
@@ -51,7 +53,8 @@ def configuration(rng: Random) -> Config:
     specs = []
     for i, name in enumerate(names):
         after = tuple(other for other in names[:i] if rng.random() < 0.4)
-        specs.append(_watcher(rng, name, after))
+        spec = _watcher(rng, name, after)
+        specs.append(_on_demand(rng, spec) if rng.random() < 0.35 else spec)
     rng.shuffle(specs)
     return Config("simulated", tuple(specs), orphan_timeout_s=rng.choice((0.0, 1.0, 5.0)))
 
@@ -101,7 +104,7 @@ def _edited(rng: Random, spec: WatcherSpec) -> tuple[WatcherSpec, dict[str, str]
 def _watcher(rng: Random, name: str, after: tuple[str, ...]) -> WatcherSpec:
     return WatcherSpec(
         name=name,
-        command=("/bin/worker", name),
+        command=(f"/bin/{name}", name),
         workers=40 if rng.random() < 0.01 else rng.choice((0, 1, 1, 2, 3, 6)),
         autostart=rng.random() < 0.8,
         after=after,
@@ -117,6 +120,15 @@ def _watcher(rng: Random, name: str, after: tuple[str, ...]) -> WatcherSpec:
         critical=rng.random() < 0.02,
         forward_signals=rng.choice(((), (), (int(SIGUSR1), int(SIGHUP)))),
     )
+
+
+def _on_demand(rng: Random, spec: WatcherSpec) -> WatcherSpec:
+    """Have a watcher listen; its socket has its name."""
+    spec = spec._replace(on_demand=True, sockets=(spec.name,), listen_fds=False)
+    if rng.random() < 0.3:
+        restart = spec.restart._replace(restart=Restart.NO)
+        return spec._replace(accept=True, restart=restart, critical=False)
+    return spec._replace(idle_timeout_s=rng.choice((0.0, 0.001, 0.2, 5.0)))
 
 
 def _restart(rng: Random) -> RestartPolicy:

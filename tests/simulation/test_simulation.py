@@ -11,7 +11,9 @@ from collections import Counter
 
 import pytest
 
+from pidsup.policy import activation
 from pidsup.policy.lifecycle import TABLE, Action, Event, State, step
+from pidsup.watcher import activation as watcher_activation
 from pidsup.watcher import slot
 from tests.simulation.world import run
 
@@ -60,6 +62,34 @@ def test_steps_of_the_wall_clock_change_nothing(seed: int) -> None:
 
 #: What only workers of type notify, and those with a watchdog, come to.
 _NOTIFY = {Event.START_DUE, Event.WATCHDOG_DUE}
+
+
+def test_every_transition_of_a_watcher_on_demand_is_reached(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Those of policy.activation, but for too many activations: processes live too long."""
+    reached: set[tuple[activation.Standing, activation.Event]] = set()
+
+    def noting(
+        standing: activation.Standing, event: activation.Event
+    ) -> tuple[activation.Standing, tuple[activation.Action, ...]]:
+        reached.add((standing, event))
+        return activation.step(standing, event)
+
+    monkeypatch.setattr(watcher_activation, "step", noting)
+    rare = {(standing, activation.Event.TOO_OFTEN) for standing in activation.Standing}
+    rare |= {(activation.Standing.RESTING, event) for event in activation.Event}
+    transitions = {
+        (standing, event)
+        for standing, row in activation.TABLE.items()
+        for event, to in row.items()
+        if to is not None and to != (standing, ())
+    }
+    for part in range(40):
+        run_seeds(part * SEEDS_OF_PART, 5_000)
+        if transitions - rare <= reached:
+            break
+    assert transitions - rare <= reached
 
 
 def test_every_transition_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:

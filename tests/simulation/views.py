@@ -9,6 +9,8 @@ from pidsup.loop.timers import TimerHandle
 from pidsup.policy.lifecycle import State
 from pidsup.process.child import Child
 from pidsup.supervisor.supervisor import Supervisor
+from pidsup.watcher.accepting import Accepting
+from pidsup.watcher.activation import OnDemand
 from pidsup.watcher.slot import Slot
 from pidsup.watcher.watcher import Watcher
 from tests.simulation.poller import FakePoller
@@ -60,6 +62,30 @@ def warmup(watcher: Watcher) -> TimerHandle | None:
     handle = watcher._warmup
     assert handle is None or isinstance(handle, TimerHandle)
     return handle
+
+
+def demand_timer(watcher: Watcher) -> TimerHandle | None:
+    """Return the timer of what decides for a watcher on demand."""
+    demand = watcher.demand
+    handle = demand._timer if isinstance(demand, OnDemand) else None
+    if isinstance(demand, Accepting):
+        handle = demand._pause
+    assert handle is None or isinstance(handle, TimerHandle)
+    return handle
+
+
+def connections(watcher: Watcher) -> list[int]:
+    """Return the descriptors of the connections that a watcher has accepted."""
+    demand = watcher.demand
+    if not isinstance(demand, Accepting):
+        return []
+    return [connection.fd for connection in demand._connections.values()]
+
+
+def is_stopped_as_idle(watcher: Watcher, slot: Slot) -> bool:
+    """Tell whether a slot is being stopped because its watcher was idle."""
+    demand = watcher.demand
+    return isinstance(demand, OnDemand) and demand._lets_go and watcher.is_on_demand(slot)
 
 
 def patience(supervisor: Supervisor) -> TimerHandle | None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from errno import ENOENT
 from itertools import count
 from random import Random
-from signal import SIGHUP, SIGINT, SIGKILL, SIGSEGV, SIGSTOP, SIGTERM
+from signal import SIGCONT, SIGHUP, SIGINT, SIGKILL, SIGSEGV, SIGSTOP, SIGTERM
 
 from pidsup.output.outputs import Outputs
 from pidsup.policy.lifecycle import State
@@ -68,17 +68,23 @@ class World:
         log = HearingLog(self._heard, self.loop.failed)
         self.outputs = Outputs(self.loop, log, console_format="prefixed")
         config = settings.configuration(rng)
+        self.traffic = self.kernel.traffic
+        for spec in config.watchers:
+            if spec.on_demand:
+                self.traffic.listen(spec.name)
+        around = Surroundings(
+            FlakyEnvironment(self.kernel),
+            -1,
+            (1024, 1024),
+            listeners=self.traffic.fds,
+            notify_addresses=(f"/notify/{number}" for number in count(1)),
+        )
         self.supervisor = WatchedSupervisor(
             config,
             loop=self.loop,
             kernel=self.kernel,
             log=log,
-            surroundings=Surroundings(
-                FlakyEnvironment(self.kernel),
-                -1,
-                (1024, 1024),
-                notify_addresses=(f"/notify/{number}" for number in count(1)),
-            ),
+            surroundings=around,
             listeners=Listeners(()),
             outputs=self.outputs,
             identity=Identity("boot", 1, "simulation"),
@@ -133,6 +139,8 @@ class World:
         """Let all come to rest, and see whether it does as wanted."""
         self.machine.calm = True
         self.kernel.faults = Faults()
+        for process in list(self.machine.processes.values()):
+            self.machine.signal(process, SIGCONT)  # somebody may have suspended it
         self._wait("no rest")
         if self.ended_with is None:
             self.inspector.look_at_rest()
@@ -162,6 +170,7 @@ class World:
         self.supervisor.close()
         self.loop.remove_reader(self._queue_fd)
         self.kernel.close(self._queue_fd)
+        self.traffic.close()
         self.loop.close()
         demand(not self.kernel.violations, "; ".join(self.kernel.violations))
         demand(not self.kernel.descriptions, f"left open: {self.kernel.descriptions}")
@@ -194,7 +203,9 @@ class World:
     def _something(self) -> None:
         """Do what people do: mostly ask, sometimes kill."""
         chance = self._rng.random()
-        if chance < 0.75:
+        if self.traffic.fds and self._rng.random() < 0.4:
+            self.traffic.connect()
+        elif chance < 0.75:
             self._queue.commands.append(self.clients.ask)
         elif chance < 0.85:
             self._kill(1)
