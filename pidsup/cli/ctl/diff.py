@@ -12,7 +12,7 @@ from pidsup.client import Client
 from pidsup.control.protocol import Message
 
 _DIFFERENT = 1  # as diff(1) has it
-_WITHIN_S = 60.0  # a file may hang with its file system; the supervisor gives up before
+_WITHIN_S = 90.0  # two readings may hang with a file system; the supervisor gives up before
 
 #: Sign and style of a line, and what applying it takes, by section where that matters.
 _SIGNS = {"add": ("+", "green"), "remove": ("-", "red"), "never": ("!", "red")}
