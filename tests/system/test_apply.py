@@ -673,6 +673,14 @@ def test_watchers_on_demand_listen_on_as_they_are_now(daemon: Start) -> None:
         ask(f"127.0.0.1:{port}")
 
 
+def test_one_that_was_never_to_stop_stops_when_it_is_idle_now(daemon: Start) -> None:
+    it = daemon('sockets.a.listen = "127.0.0.1:0"\n' + echo("a") + "on_demand = true\n")
+    assert ask(addresses(it)["a"]) == it.pids()["a:0"]
+    edit(it, ("on_demand = true", 'on_demand = true\nidle_timeout = "100ms"'))
+    apply(it)
+    wait_until(lambda: watchers(it)["a"]["state"] == "listening", "idle")
+
+
 def test_one_that_listens_goes_with_its_socket(daemon: Start) -> None:
     it = daemon('sockets.a.listen = "127.0.0.1:0"\n' + echo("a") + "on_demand = true\n")
     text = it.file.read_text()
