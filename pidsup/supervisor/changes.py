@@ -85,7 +85,7 @@ class Task:
         elif slot.state is State.STOPPED and self.watcher and not self.watcher.wants(slot):
             if not self.watcher.is_on_demand(slot):
                 self.end(TaskState.FAILED, slot.reason or "the watcher was stopped")
-            elif self.watcher.is_listening():
+            elif not self.watcher.is_becoming_idle():
                 self.end(TaskState.DONE, "listening")
 
 

@@ -89,7 +89,7 @@ class Steering:
             for slot in watcher.slots.values():
                 if slot.index >= target and not watcher.wants(slot):
                     tasks.append(Task(watcher, slot, Goal.DOWN))
-                elif watcher.wants(slot) and slot.state not in TRIED:
+                elif is_to_run(watcher, slot) and slot.state not in TRIED:
                     tasks.append(Task(watcher, slot, Goal.UP))
         number = f"{by:+}" if workers is None else workers
         change = self._begin("scale", actor, tasks, [*selectors, str(number)])
@@ -145,3 +145,8 @@ class Steering:
         change = begin(kind, actor, " ".join(what), tasks, of_nothing=of_nothing)
         self._supervisor.log.info(kind, what=change.what, change=change.id, asked_by=actor)
         return change
+
+
+def is_to_run(watcher: Watcher, slot: Slot) -> bool:
+    """Tell whether a slot is wanted, or waits for a connection to be."""
+    return watcher.wants(slot) or watcher.is_on_demand(slot)

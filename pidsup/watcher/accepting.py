@@ -46,6 +46,10 @@ class Accepting:
         """Tell whether it serves connections, whether there are any or not."""
         return self._watcher.running and self._watcher.workers > 0
 
+    def is_becoming_idle(self) -> bool:
+        """Tell whether it will listen once workers are stopped: it always does."""
+        return False
+
     def why(self) -> str:
         """Say how many there are."""
         return f"{len(self._watcher.slots)} of {self._watcher.workers} connections"

@@ -45,7 +45,8 @@ class OnDemand:
 
     def __init__(self, watcher: Watcher) -> None:
         """Start out deaf; `review` sees that the watcher is to run."""
-        self.standing = self._told = Standing.OFF
+        self.standing = Standing.OFF
+        self._told = (Standing.OFF, False)
         self._watcher = watcher
         self._events: list[Event] = []
         self._busy = False
@@ -79,6 +80,10 @@ class OnDemand:
         """Tell whether no worker runs, and the next connection would change that."""
         return self.standing in _DOWN and self._watcher.is_at_rest() and self._can_serve()
 
+    def is_becoming_idle(self) -> bool:
+        """Tell whether it will listen once workers are stopped."""
+        return self.standing is Standing.STOPPING
+
     def why(self) -> str:
         """Say why it stands as it does, for people."""
         return self._why
@@ -110,6 +115,7 @@ class OnDemand:
         else:
             self._listen_or_not()
             self._look_or_not()
+            self._tell()
 
     def mute(self) -> None:
         """Give the sockets back for a moment: they may be others when `review` takes them."""
@@ -137,8 +143,12 @@ class OnDemand:
         finally:
             self._busy = False
         self.review()
-        if self.standing is not self._told:
-            self._told = self.standing
+
+    def _tell(self) -> None:
+        """Say what is another than it was said last; slots wait for that, too."""
+        found = self.standing, self.is_listening()
+        if found != self._told:
+            self._told = found
             self._watcher.demand_changed()
 
     def _traffic(self, name: str) -> None:

@@ -85,6 +85,9 @@ class Demand(Protocol):
     def is_listening(self) -> bool:
         """Tell whether the supervisor waits for the next connection."""
 
+    def is_becoming_idle(self) -> bool:
+        """Tell whether it will listen once workers are stopped."""
+
     def why(self) -> str:
         """Say why it stands as it does, for people."""
 
@@ -144,7 +147,8 @@ class Watcher:
         """Want all slots, or these, to be down."""
         chosen = self._want(False, slots)
         for slot in chosen:
-            if slot.state in (State.FAILED, State.COMPLETED):
+            is_there = self.slots.get(slot.index) is slot  # one that is not wanted may be gone
+            if is_there and slot.state in (State.FAILED, State.COMPLETED):
                 slot.handle(Event.STOP)
 
     def restart(self, slots: Iterable[Slot] | None = None) -> None:
@@ -281,7 +285,12 @@ class Watcher:
 
     def is_on_demand(self, slot: Slot) -> bool:
         """Tell whether it is for connections to start the slot, and not for commands."""
-        return self.running and self.demand is not None and slot.running is None
+        is_one = slot.index < self.workers or self.spec.accept
+        return self.running and self.demand is not None and slot.running is None and is_one
+
+    def is_becoming_idle(self) -> bool:
+        """Tell whether it is on demand, and does not listen yet: its workers are stopped."""
+        return self.demand is not None and self.demand.is_becoming_idle()
 
     def is_listening(self) -> bool:
         """Tell whether it is on demand, to run, and waits for the next connection."""

@@ -296,7 +296,7 @@ class Clients:
             else:
                 over = slot.state in _NOT_UP or (slot.state is State.READY and not slot.outdated())
                 if task.watcher is not None and slot.state is State.STOPPED:
-                    over = over or task.watcher.is_listening()
+                    over = over or not task.watcher.is_becoming_idle()
             if over:
                 raise Violation(f"{change} still waits for {slot} to be {task.goal}")
 
