@@ -13,7 +13,7 @@ from subprocess import PIPE, Popen
 import pytest
 
 from pidsup.linux import proc
-from tests.support import next_fd, open_files_limited, read_line, sh, wait_until
+from tests.support import next_fd, open_files_limited, python, read_line, sh, wait_until
 
 Worker = Callable[..., Popen[bytes]]
 
@@ -146,3 +146,37 @@ def test_a_variable_is_read_from_another_process(worker: Worker) -> None:
     process.kill()
     process.wait()
     assert proc.variable(process.pid, "A") is None
+
+
+def test_a_process_has_stopped_once_all_its_threads_have(worker: Worker) -> None:
+    """One that is gone has, too; one that cannot be looked at has not."""
+    code = "import threading, time; threading.Thread(target=time.sleep, args=[1000]).start()"
+    process = worker(python(f"{code}; print(flush=True)"), stdout=PIPE)
+    assert process.stdout is not None
+    process.stdout.readline()
+    assert not proc.has_stopped(process.pid)
+    process.send_signal(signal.SIGSTOP)
+    wait_until(lambda: proc.has_stopped(process.pid), "stopped")
+    with open_files_limited(next_fd()), pytest.raises(OSError, match="Too many open files"):
+        proc.has_stopped(process.pid)
+    process.kill()
+    process.wait()
+    assert proc.has_stopped(process.pid)
+
+
+def test_run_time_grows_only_while_a_process_runs(worker: Worker) -> None:
+    process = worker(["cat"], stdin=PIPE, stdout=PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"?\n")
+    process.stdin.flush()
+    process.stdout.readline()
+    wait_until(lambda: proc.state(process.pid) == "S", "asleep")
+    before = proc.run_time_ns(process.pid)
+    assert 0 < before == proc.run_time_ns(process.pid)
+    process.stdin.write(b"?\n")
+    process.stdin.flush()
+    wait_until(lambda: proc.run_time_ns(process.pid) > before, "more")
+    process.kill()
+    process.wait()
+    assert proc.run_time_ns(process.pid) == 0

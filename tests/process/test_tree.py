@@ -327,3 +327,15 @@ def test_without_descriptors_the_group_is_killed_nevertheless(world_of_groups: W
     assert world_of_groups.await_end(child).signal == signal.SIGKILL
     await_end(member)
     os.close(member)
+
+
+def test_the_processes_of_a_tree_are_all_in_it(world_of_groups: World) -> None:
+    """Orphans of the group, and who has left it, too."""
+    script = "(setsid sleep 1000 & echo $!); (sleep 1000 & echo $!); sleep 1000 & echo $!; wait"
+    child, out = world_of_groups.start_with_pipe(sh(script))
+    left, orphan, member = (int(read_line(out)) for _ in range(3))
+    wait_until(lambda: os.getsid(left) == left, "a session of its own")
+    assert {child.pid, orphan, member} <= child.processes()
+    child.signal(signal.SIGKILL, Whom.ALL)
+    os.kill(left, signal.SIGKILL)  # whose ancestry was lost before anybody looked
+    world_of_groups.await_end(child)
