@@ -472,3 +472,24 @@ def test_idle_watchers_do_not_wake_the_supervisor(daemon: Start, tmp_path: Path)
 
     wait_until(lambda: sleeps(0.1), "rest")
     assert sleeps(0.5)
+
+
+def test_a_server_with_processes_of_its_own_loses_no_request(
+    daemon: Start, tmp_path: Path, rng: random.Random
+) -> None:
+    """gunicorn: the main process passes the stop on to those who accept."""
+    (tmp_path / "app.py").write_text(
+        "def app(environ, start):\n    start('200 OK', [('Connection', 'close')])\n"
+        "    return [b'served']\n"
+    )
+    command = [sys.executable, "-m", "gunicorn", "--workers", "2", "--chdir", str(tmp_path)]
+    command += ["--no-control-socket", "app:app"]
+    document = web(tmp_path, NAIVE, 'idle_timeout = "50ms"').replace(
+        program(tmp_path, NAIVE), json.dumps(command)
+    )
+    it = daemon(document)
+    where = address(it)
+    for _ in until_started(it, 3, rng, longest_s=0.6):
+        with connect(where) as client:
+            client.sendall(b"GET / HTTP/1.0\r\n\r\n")
+            assert read_all(client.fileno()).endswith(b"served"), it.log()
