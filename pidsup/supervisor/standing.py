@@ -43,6 +43,11 @@ def hopeless(watchers: Iterable[Watcher]) -> Watcher | None:
     return next((watcher for watcher in watchers if standing(watcher).is_hopeless()), None)
 
 
+def lacking(watchers: Iterable[Watcher]) -> Iterator[Watcher]:
+    """Yield those that have not their minimum of workers now."""
+    return (watcher for watcher in watchers if not standing(watcher).is_up())
+
+
 def first_in(state: State, watchers: Iterable[Watcher]) -> Slot | None:
     """Return the first slot that is in a state."""
     having = (watcher for watcher in watchers if watcher.counts[state])
@@ -69,13 +74,17 @@ def status_line(supervisor: Supervisor) -> str:
 
 
 def failure(slot: Slot) -> str:
-    """Say why a slot is not up, and what comes next."""
+    """Say why a slot is not up."""
     last = slot.last_exit
     is_end = last is not None and not last.cause and slot.start_errno is None
-    text = f"{slot.name} {slot.reason}" if is_end else f"{slot.name}: {slot.reason}"
+    return f"{slot.name} {slot.reason}" if is_end else f"{slot.name}: {slot.reason}"
+
+
+def _failure_and_next(slot: Slot) -> str:
+    """Say what comes next, too."""
     if slot.state is State.BACKOFF and slot.due_at is not None:
-        return f"{text}, retrying in {span(slot.due_at - slot.since)}"
-    return text
+        return f"{failure(slot)}, retrying in {span(slot.due_at - slot.since)}"
+    return failure(slot)
 
 
 def _ready(watchers: Iterable[Watcher]) -> str:
@@ -113,7 +122,8 @@ def _troubles(supervisor: Supervisor) -> Iterator[str]:
         slot = first_in(state, watchers)
         if slot is not None:
             others = sum(watcher.counts[state] for watcher in watchers) - 1
-            yield f"{failure(slot)} (and {others} more)" if others else failure(slot)
+            text = _failure_and_next(slot)
+            yield f"{text} (and {others} more)" if others else text
     for watcher in watchers:
         if watcher.waits_to_start():
             names = ", ".join(supervisor.held_up_by(watcher))

@@ -19,12 +19,14 @@ from pidsup.supervisor.standing import (
     failure,
     first_in,
     hopeless,
+    lacking,
     one_line,
     standing,
     status_line,
 )
 from pidsup.supervisor.supervisor import Supervisor
 from pidsup.supervisor.watchdog import Watchdog
+from pidsup.watcher.slot import Slot
 
 _STATUS_EVERY_S = 1.0
 _PAUSE = 10  # times the length of a look
@@ -55,6 +57,7 @@ class Upward:
             self._watchdog = Watchdog(supervisor, outbox, watchdog_s, self._tell_status)
         self._phase = _Phase.STARTING
         self._why_it_ends = ""
+        self._why_not_ready: tuple[Slot, str] | None = None  # who failed last, and how
         self._why_not_reloaded = ""
         self._said = ""  # the last STATUS=
         self._status_at = 0.0  # no other before
@@ -121,6 +124,17 @@ class Upward:
             self._run()
         elif found is Readiness.NEVER:
             self._give_up()
+        else:
+            self._note_failure()
+
+    def _note_failure(self) -> None:
+        """Keep the latest failure of what we wait for: the next attempt forgets it."""
+        slot = first_in(State.BACKOFF, lacking(self._supervisor.watchers.values()))
+        noted = self._why_not_ready
+        if slot is not None:
+            self._why_not_ready = slot, failure(slot)
+        elif noted is not None and noted[0].state in (State.READY, State.COMPLETED):
+            self._why_not_ready = None
 
     def _run(self) -> None:
         self._phase = _Phase.RUNNING
@@ -139,12 +153,17 @@ class Upward:
         supervisor.shutdown(supervisor.myself(), code=1)
 
     def _stop(self) -> None:
+        was_starting = self._phase is _Phase.STARTING
         self._phase = _Phase.STOPPING
         code = self._supervisor.exit_code
         if code and not self._why_it_ends:
             slot = first_in(State.FAILED, self._supervisor.watchers.values())
             because = "" if slot is None else f": {failure(slot)}"
             self._why_it_ends = f"ending with code {code}{because}"
+        elif was_starting and not self._why_it_ends and self._why_not_ready is not None:
+            _, why = self._why_not_ready
+            self._why_it_ends = f"cannot start: {why}"
+            self._supervisor.log.error("stopped before it was ready", why=why)
         self._say(STOPPING=1)
 
     def _reloading(self, begins: bool, why_not: str) -> None:

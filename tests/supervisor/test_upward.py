@@ -147,6 +147,37 @@ def test_the_stop_is_said_at_once_and_how_it_ended(scene: Scene) -> None:
     assert not scene.is_open
 
 
+def test_a_stop_before_it_is_ready_keeps_the_latest_failure_of_what_lacks_workers(
+    scene: Scene,
+) -> None:
+    """As systemd does when a start takes too long: until then there was another attempt."""
+    scene.watcher("extra", BACKOFF, min_ready=0)
+    scene.watcher("web", STARTING)
+    scene.began()
+    scene.move("web:0", BACKOFF, reason="it was not ready within 4 s: killed by TERM")
+    scene.go(1)
+    scene.move("web:0", STARTING, reason="")
+    scene.shutting_down = True
+    scene.move("web:0", State.STOPPING, reason="TERM sent")
+    scene.upward.close()
+    why = "web:0: it was not ready within 4 s: killed by TERM"
+    assert scene.posted[-1][1] == {"STATUS": f"cannot start: {why}", "EXIT_STATUS": 0}
+    assert scene.logged == [f"stopped before it was ready {why}"]
+
+
+def test_a_failure_that_is_over_does_not_keep_it_from_starting(scene: Scene) -> None:
+    scene.watcher("web", STARTING, STARTING)
+    scene.began()
+    scene.move("web:0", BACKOFF, reason="exited with 1")
+    scene.go(1)
+    scene.move("web:0", READY)
+    scene.go(1)
+    scene.shutting_down = True
+    scene.upward.close()
+    assert scene.posted[-1][1] == {"STATUS": "stopped", "EXIT_STATUS": 0}
+    assert not scene.logged
+
+
 def test_a_stop_that_is_over_before_it_was_seen_is_said_all_the_same(scene: Scene) -> None:
     scene.began()
     scene.shutting_down = True

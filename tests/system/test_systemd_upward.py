@@ -123,6 +123,22 @@ def test_a_crash_loop_gets_no_more_time(it: Service) -> None:
     assert it.get("Result") == "timeout"
 
 
+def test_a_start_that_systemd_times_out_says_what_failed(it: Service) -> None:
+    it.configure("""
+        [watchers.slow]
+        command = ["sleep", "1000"]
+        type = "notify"
+        start_timeout = "2s"
+        start_limit_interval = "1s"
+        """)
+    it.unit("TimeoutStartSec=6s")
+    assert it.start() != 0
+    assert it.get("Result") == "timeout"
+    assert it.get("StatusText").startswith("cannot start: slow:0: it was not ready within 2 s")
+    said = it.box.journal("-u", "it", "-g", "stopped before it was ready", "-o", "cat")
+    assert said.count("it was not ready within 2 s") == 1
+
+
 def test_why_it_does_not_run_is_told_with_the_kernels_number(it: Service) -> None:
     it.configure(
         """
