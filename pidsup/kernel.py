@@ -68,6 +68,8 @@ class Poller(Protocol):
 class NotifySocket(Protocol):
     """Where messages of sd_notify(3) come in, as systemd.notify_server has it."""
 
+    capacity: int  #: how many datagrams can wait
+
     def fileno(self) -> int:
         """Return its descriptor, for a loop."""
 

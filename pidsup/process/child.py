@@ -83,14 +83,17 @@ class Child:
     ) -> None:
         """Call *on_exit* once when it has been reaped, also if that was before.
 
-        And *before_reap* whenever it may be about to be: as long as it is not, its number,
-        session and ancestry are its own, and what it has said can be told from a stranger's.
+        And *before_reap* whenever it may be about to be, in any case once: as long as it is
+        not, its number, session and ancestry are its own, and what it has said can be told
+        from a stranger's.
         """
         self._on_exit, self._before_reap = on_exit, before_reap
         if self.exit is None:
             self._sources.add(self.pidfd, IN, self.reap)
-        else:
-            on_exit()
+            return
+        if before_reap is not None:
+            before_reap()
+        on_exit()
 
     def is_watched(self) -> bool:
         """Tell whether its end would be heard."""

@@ -27,6 +27,9 @@ _CUT = socket.MSG_TRUNC | socket.MSG_CTRUNC
 _PASSABLE, _EVERYBODY = 0o711, 0o666
 
 
+_CAPACITY = 1024  # where we cannot see it; systemd raises it to 512
+
+
 class Received(NamedTuple):
     """A datagram.  Whoever gets this owns its descriptors."""
 
@@ -48,6 +51,7 @@ class NotifySocket:
         """
         kind = socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK
         self._socket = socket.socket(socket.AF_UNIX, kind)
+        self.capacity = _capacity()  #: how many datagrams can wait
         self._path = None if address.startswith("\0") else address
         try:
             self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
@@ -88,6 +92,15 @@ class NotifySocket:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(path)
         self._socket.close()
+
+
+def _capacity() -> int:
+    """Return what a socket that is made now can hold: net.unix.max_dgram_qlen, and one."""
+    try:
+        with open("/proc/sys/net/unix/max_dgram_qlen", encoding="ascii") as file:
+            return min(int(file.read()) + 1, _CAPACITY)
+    except OSError:
+        return _CAPACITY
 
 
 def _bind(sock: socket.socket, path: str) -> None:

@@ -18,16 +18,24 @@ from pidsup.watcher.fd_store import FdStore
 
 if TYPE_CHECKING:
     from pidsup.kernel import Kernel, NotifySocket
+    from pidsup.loop.loop import Handle
     from pidsup.loop.sources import Sources
     from pidsup.process.child import Child
     from pidsup.systemd.notify_server import Received
     from pidsup.watcher.slot import Extras, Owner, Slot
 
 VARIABLE = "NOTIFY_SOCKET"
-_BATCH = 16  # datagrams of one turn
-_ALL = 1024  # more than net.unix.max_dgram_qlen lets wait, which systemd raises to 512
+_BATCH = 16  # datagrams and descriptors of one turn
+# What is always readable would keep us busy for ever, and its sender waits whether we take
+# 2,000 messages a second or 40,000.  So each has a price, twenty times what it takes us: 25
+# microseconds, 500 to find out that somebody is a stranger (2 CPUs, 2026-11-20).  Some go on
+# credit, for a worker has many descriptors kept at once; then we nap until half is paid.
+_PRICE_S = 0.0005
+_PRICE_OF_STRANGER_S = 0.01
+_PRICE_OF_MAIN_S = 0.05  # all descendants are looked for, and a line is logged
+_CREDIT_S = 0.1
 _LONGEST_STATUS = 256
-_QUIET_S = 60.0  # between two lines on strangers
+_QUIET_S = 60.0  # between two lines on the same
 _MOST_TAKEN = 100  # abstract names that others have
 _FIRST_FD = 3  # SD_LISTEN_FDS_START, sd_listen_fds(3)
 
@@ -39,12 +47,15 @@ class Inbox:
         "_errno",
         "_exit_status",
         "_kernel",
-        "_log_after",
+        "_nap",
         "_owner",
+        "_paid_at",
         "_shown",
+        "_silent_until",
         "_slot",
         "_socket",
         "_uids",
+        "not_kept",
         "store",
         "strangers",
     )
@@ -57,9 +68,12 @@ class Inbox:
         address, self._socket = _bind(owner.kernel, places)
         self._shown = address.replace("\0", "@", 1)  # as $NOTIFY_SOCKET has it
         self._uids: frozenset[int] = frozenset()
-        self._log_after = 0.0
+        self._silent_until: dict[str, float] = {}
+        self._paid_at = 0.0  # when what was read will have been paid for
+        self._nap: Handle | None = None
         self.store = FdStore(owner.kernel, sources)
         self.strangers = 0  #: messages of those who may not speak for the worker
+        self.not_kept = 0  #: descriptors for which there was no room
         self._errno: int | None = None
         self._exit_status: int | None = None
         owner.loop.add_reader(self._socket.fileno(), self._read)
@@ -67,6 +81,9 @@ class Inbox:
     def close(self) -> None:
         """Give up all; twice is once."""
         self.store.close()
+        if self._nap is not None:
+            self._nap.cancel()
+            self._nap = None
         if self._socket.fileno() >= 0:
             self._owner.loop.remove_reader(self._socket.fileno())
             self._socket.close()
@@ -85,7 +102,7 @@ class Inbox:
 
     def begin(self, uid: int | None) -> None:
         """Be ready for a new worker, which will be of *uid*: what an old one has said is over."""
-        for _ in range(_ALL):
+        for _ in range(self._socket.capacity):
             received = self._socket.receive()
             if received is None:
                 break
@@ -112,22 +129,42 @@ class Inbox:
 
     def _read(self) -> None:
         """Take some; the rest comes with the next turn, and all once a new worker is known."""
-        if not self._slot.awaits_process:
-            self._take(_BATCH)
+        if self._slot.awaits_process:
+            return
+        room = _BATCH
+        while room > 0 and not self._is_exhausted() and (received := self._take()) is not None:
+            room -= 1 + len(received.fds)
+        if self._is_exhausted() and self._socket.fileno() >= 0:
+            self._owner.loop.remove_reader(self._socket.fileno())
+            self._nap = self._owner.loop.call_at(self._paid_at - _CREDIT_S / 2, self._wake)
+
+    def _is_exhausted(self) -> bool:
+        return self._paid_at > self._kernel.now() + _CREDIT_S
+
+    def _wake(self) -> None:
+        self._nap = None
+        self._owner.loop.add_reader(self._socket.fileno(), self._read)
 
     def hear_out(self) -> None:
         """Take all that has come: the worker may have ended, and these be its last words."""
-        self._take(_ALL)
-
-    def _take(self, most: int) -> None:
-        for _ in range(most):
-            received = self._socket.receive() if self._socket.fileno() >= 0 else None
-            if received is None:
+        for _ in range(self._socket.capacity):
+            if self._take() is None:
                 return
-            try:
-                received = self._handle(received)
-            finally:
-                self._close(received)
+
+    def _take(self) -> Received | None:
+        """Take one, and return what it was; None when there is none."""
+        came = left = self._socket.receive() if self._socket.fileno() >= 0 else None
+        if came is None or left is None:
+            return None
+        self._charge(_PRICE_S * (1 + len(came.fds)))
+        try:
+            left = self._handle(came)
+        finally:
+            self._close(left)
+        return came
+
+    def _charge(self, price_s: float) -> None:
+        self._paid_at = max(self._paid_at, self._kernel.now()) + price_s
 
     def _close(self, received: Received) -> None:
         if received.pidfd >= 0:
@@ -225,19 +262,18 @@ class Inbox:
         return None if info is None else info.cgroup_id
 
     def _refuse(self, why: str, sender: Received) -> None:
-        """Count it; said once in a while, for a stranger may have much to say."""
         self.strangers += 1
+        self._charge(_PRICE_OF_STRANGER_S)
+        self._warn(
+            "message ignored", why=why, pid=sender.pid, uid=sender.uid, so_far=self.strangers
+        )
+
+    def _warn(self, event: str, **facts: object) -> None:
+        """Log it, but only once in a while: who sends may have much to say."""
         now = self._kernel.now()
-        if now >= self._log_after:
-            self._log_after = now + _QUIET_S
-            self._owner.log.warning(
-                "message ignored",
-                slot=self._slot.name,
-                why=why,
-                pid=sender.pid,
-                uid=sender.uid,
-                so_far=self.strangers,
-            )
+        if now >= self._silent_until.get(event, 0.0):
+            self._silent_until[event] = now + _QUIET_S
+            self._owner.log.warning(event, slot=self._slot.name, **facts)
 
     # --- descriptors
 
@@ -249,6 +285,7 @@ class Inbox:
             pid = pid if info is None else info.pid
         if not pid or pid == child.main_pid or child.exit is not None:
             return
+        self._charge(_PRICE_OF_MAIN_S)
         try:
             pidfd = self._kernel.pidfd_open(pid)
         except OSError:
@@ -271,12 +308,10 @@ class Inbox:
             else:
                 left.append(fd)
         if left and room <= 0:
-            self._owner.log.warning(
-                "descriptors not kept",
-                slot=self._slot.name,
-                why=f"file_descriptor_store_max = {self._owner.spec.fd_store_max}",
-                closed=len(left),
-            )
+            self.not_kept += len(left)
+            most = self._owner.spec.fd_store_max
+            why = f"file_descriptor_store_max = {most}"
+            self._warn("descriptors not kept", why=why, so_far=self.not_kept)
         return received._replace(fds=tuple(left))
 
 

@@ -360,8 +360,6 @@ class Slot:
         self.handle(Event.SPAWN_FAILED)
 
     def _exited(self) -> None:
-        if self.inbox is not None:
-            self.inbox.hear_out()
         child = self.child
         assert child is not None and child.exit is not None and child.ended_at is not None  # noqa: S101, PT018  whoever calls this has just reaped it
         asked_for = self.state in (State.STOPPING, State.KILLING) and self._doom is None

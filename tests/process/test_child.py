@@ -40,9 +40,9 @@ def test_whoever_watches_after_the_death_hears_of_it_at_once(world: World) -> No
     """No order of events loses it."""
     child = world.start(["true"])
     world.await_end(child)
-    heard: list[int] = []
-    child.watch(lambda: heard.append(1))
-    assert heard == [1]
+    heard: list[str] = []
+    child.watch(lambda: heard.append("its end"), lambda: heard.append("last words"))
+    assert heard == ["last words", "its end"]
 
 
 def test_a_reaped_child_is_not_among_the_known(world: World) -> None:

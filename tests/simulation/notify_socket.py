@@ -20,6 +20,7 @@ class FakeNotifySocket(Description):
     """A queue of datagrams, with who sent them."""
 
     kind = "notify"
+    capacity = _MOST
 
     def __init__(self, kernel: FakeKernel, address: str) -> None:
         self._kernel = kernel

@@ -213,3 +213,17 @@ def test_below_linux_6_5_there_is_no_pidfd(address: str, monkeypatch: pytest.Mon
     assert refused
     assert received(server).pidfd == -1
     server.close()
+
+
+def test_it_knows_how_much_can_wait(server: NotifySocket, address: str) -> None:
+    """Whoever comes then has to wait, unix(7): more than that cannot have come before."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+        sender.connect(address)
+        sender.setblocking(False)
+        for _ in range(server.capacity):
+            sender.send(b"READY=1")
+        with pytest.raises(BlockingIOError):
+            sender.send(b"READY=1")
+    for _ in range(server.capacity):
+        received(server)
+    assert server.receive() is None

@@ -22,17 +22,20 @@ OF_WORKER, OF_GONE = 7100, 7300  # pidfds
 
 
 class Socket:
-    """A queue of datagrams."""
+    """A queue of datagrams; or a spring of one, which never runs dry."""
+
+    capacity = 100
 
     def __init__(self) -> None:
         self.queue: deque[Received] = deque()
+        self.spring: Received | None = None
         self.fd = 5
 
     def fileno(self) -> int:
         return self.fd
 
     def receive(self) -> Received | None:
-        return self.queue.popleft() if self.queue else None
+        return self.queue.popleft() if self.queue else self.spring
 
     def close(self) -> None:
         self.fd = -1
@@ -138,6 +141,7 @@ class Owner:
         self.loop = self.spawner = self.log = self
         self.children = {WORKER: None, OTHER: None}
         self.read: Callable[[], None] | None = None
+        self.timer: tuple[float, Callable[[], None]] | None = None
         self.warned: list[dict[str, object]] = []
 
     def add_reader(self, fd: int, read: Callable[[], None]) -> None:
@@ -145,6 +149,13 @@ class Owner:
 
     def remove_reader(self, fd: int) -> None:
         self.read = None
+
+    def call_at(self, when: float, call: Callable[[], None]) -> Owner:
+        self.timer = (when, call)
+        return self
+
+    def cancel(self) -> None:
+        self.timer = None
 
     def warning(self, event: str, **facts: object) -> None:
         self.warned.append({"event": event, **facts})
@@ -198,7 +209,7 @@ def box() -> Iterator[Box]:
     yield box
     box.inbox.close()
     box.inbox.close()
-    assert (box.owner.read, box.kernel.socket.fd) == (None, -1)
+    assert (box.owner.read, box.owner.timer, box.kernel.socket.fd) == (None, None, -1)
 
 
 READY = encode(READY=1)
@@ -269,6 +280,55 @@ def test_a_turn_takes_a_few(box: Box) -> None:
     assert len(box.slot.diary) == 16
     box.inbox.hear_out()
     assert len(box.slot.diary) == 100
+
+
+def test_descriptors_count_for_a_turn_as_messages_do(box: Box) -> None:
+    """A datagram can hold 253 of them."""
+    for _ in range(3):
+        box.send(b"WATCHDOG=1", fds=tuple(range(70, 80)))
+    box.read()
+    assert len(box.slot.diary) == 2
+
+
+def heard_in_a_second(box: Box) -> int:
+    """Read whenever there is something to be read; time passes only while we nap."""
+    over = box.kernel.clock + 1.0
+    for _ in range(10000):
+        if box.owner.timer is None:
+            box.read()
+            continue
+        (when, call), box.owner.timer = box.owner.timer, None
+        if when > over:
+            call()
+            return len(box.slot.diary) + box.inbox.strangers
+        box.kernel.clock = when
+        call()
+    raise AssertionError("it never naps")
+
+
+@pytest.mark.parametrize(("pid", "most"), [(WORKER, 2300), (OTHER, 120)])
+def test_a_flood_has_us_nap(box: Box, pid: int, most: int) -> None:
+    """A twentieth of our time is enough for it; who is no worker's takes more time each."""
+    box.kernel.socket.spring = Received(b"WATCHDOG=1", pid, 1000, 7000 + pid, ())
+    assert most * 0.8 < heard_in_a_second(box) <= most
+
+
+def test_an_inbox_that_naps_can_be_closed(box: Box) -> None:
+    """And hears what is said in the end."""
+    box.kernel.socket.spring = Received(b"WATCHDOG=1", WORKER, 1000, 7100, ())
+    while box.owner.timer is None:
+        box.read()
+    heard = len(box.slot.diary)
+    box.inbox.hear_out()
+    assert len(box.slot.diary) == heard + box.kernel.socket.capacity
+
+
+def test_the_last_words_end_though_others_go_on(box: Box) -> None:
+    """What came after the end was not the worker's."""
+    box.kernel.socket.spring = Received(b"WATCHDOG=1", OTHER, 1000, 7200, ())
+    box.inbox.hear_out()
+    box.inbox.begin(1000)
+    assert box.inbox.strangers == box.kernel.socket.capacity
 
 
 def test_what_a_worker_says_before_it_is_known_waits_for_that(box: Box) -> None:
