@@ -566,7 +566,8 @@ class Slot:
     def _due(self, event: Event) -> None:
         self._timer = None
         if event is Event.START_DUE:
-            limit_s = self._owner.kernel.now() - self.since
+            assert self.child is not None  # noqa: S101  the deadline is a process'
+            limit_s = self._owner.kernel.now() - self.child.started_at
             self._condemn(Ending.TIMEOUT, f"it was not ready within {limit_s:.3g} s")
         elif event is Event.WATCHDOG_DUE:
             self._condemn(Ending.WATCHDOG, f"it did not say WATCHDOG=1 for {self._watchdog_s:g} s")
