@@ -189,7 +189,7 @@ def test_fish_completes(shop: Daemon, tmp_path: Path, typed: str, offered: list[
 @pytest.mark.parametrize(
     ("typed", "offered"),
     [
-        ("pidsup ", ["run", "exec", "check", "schema"]),
+        ("pidsup ", ["run", "exec", "check", "schema", "install-units"]),
         ("pidsup check {}/", ["{}/shop.toml"]),
         ("pidsup run -c {}/sh", ["{}/shop.toml"]),
         ("pidsup exec --orph", ["--orphan-timeout"]),
