@@ -21,7 +21,7 @@ from pidsup.loop.loop import EpollLoop, Loop
 from pidsup.output.journal import OurJournal, our_journal
 from pidsup.output.outputs import Outputs
 from pidsup.output.ring import STDERR
-from pidsup.supervisor.myself import become_supervisor
+from pidsup.supervisor.myself import become_supervisor, may_have_strangers
 from pidsup.supervisor.supervisor import Supervisor
 from pidsup.supervisor.table import identity
 from pidsup.systemd.listen_fds import Passed
@@ -107,7 +107,7 @@ def _put_together(
 
         directory = RuntimeDirectory(settings.name, public=any(settings.access))
         parts.callback(directory.close)
-        notify = directory.notify
+        notify = directory.notify(in_files=not may_have_strangers())
     else:
         from pidsup.control.paths import abstract_address
 

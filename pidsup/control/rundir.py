@@ -55,13 +55,15 @@ class RuntimeDirectory:
             if part is not None and self.path is not None:
                 _make(part, 0o755)
 
-    @property
-    def notify(self) -> str:
-        """Return where workers may talk to us: a directory still to be made, or NUL and a name."""
+    def notify(self, *, in_files: bool = True) -> str:
+        """Return where workers may talk to us: a directory still to be made, or NUL and a name.
+
+        Without *in_files* always the latter, which any user can reach.
+        """
         if self.path is None:
             return f"{self.address}/{_NOTIFY}"
         path = f"{self.path}/{_NOTIFY}"
-        if len(os.fsencode(path)) + _ROOM <= _LONGEST_PATH:
+        if in_files and len(os.fsencode(path)) + _ROOM <= _LONGEST_PATH:
             return path
         return f"{abstract_address(os.path.basename(self.path))}/{_NOTIFY}"
 

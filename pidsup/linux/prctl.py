@@ -14,6 +14,11 @@ def become_subreaper() -> None:
     prctl.set_child_subreaper(1)
 
 
+def may_change_user() -> bool:
+    """Tell whether we may start processes as other users, CAP_SETUID of capabilities(7)."""
+    return bool(prctl.cap_effective.setuid)
+
+
 def set_name(name: str) -> None:
     """Name this process as ps(1) and top(1) show it, PR_SET_NAME; 15 bytes count."""
     prctl.set_name(name)

@@ -86,10 +86,11 @@ def test_containers_that_share_a_network_do_not_share_abstract_names() -> None:
 def test_workers_talk_to_a_path_that_goes_with_the_directory(own_base: Path) -> None:
     """With whatever a run that was killed has left there."""
     place = RuntimeDirectory("web")
-    assert place.notify == f"{own_base}/web/notify"
-    os.mkdir(place.notify)
+    assert place.notify() == f"{own_base}/web/notify"
+    assert place.notify(in_files=False).startswith("\0pidsup-")
+    os.mkdir(place.notify())
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as left:
-        left.bind(f"{place.notify}/7")
+        left.bind(f"{place.notify()}/7")
     place.close()
     assert not (own_base / "web").exists()
 
@@ -100,9 +101,9 @@ def test_workers_talk_to_an_abstract_name_where_no_path_will_do(
     """It would be too long, though that of the control socket is not, or nothing can be written."""
     name = "w" * (107 - len(f"{own_base}//control.sock"))
     place = RuntimeDirectory(name)
-    assert place.notify == f"\0pidsup-{os.geteuid()}-{os.getpid()}/{name}/notify"
+    assert place.notify() == f"\0pidsup-{os.geteuid()}-{os.getpid()}/{name}/notify"
     place.close()
     monkeypatch.setattr("pidsup.control.rundir.base", lambda: "/proc/nowhere")
     place = RuntimeDirectory("web")
-    assert place.notify == f"\0pidsup-{os.geteuid()}-{os.getpid()}/web/notify"
+    assert place.notify() == f"\0pidsup-{os.geteuid()}-{os.getpid()}/web/notify"
     place.close()

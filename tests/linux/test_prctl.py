@@ -39,3 +39,9 @@ def test_a_name_is_cut_after_15_bytes(as_before: None) -> None:
     """TASK_COMM_LEN; no error."""
     prctl.set_name("0123456789abcdefgh")
     assert COMM.read_text() == "0123456789abcde\n"
+
+
+def test_whether_it_may_change_users_is_a_matter_of_one_capability() -> None:
+    """Not of being root, who may not have it in a container."""
+    effective = int(Path("/proc/self/status").read_text().partition("CapEff:")[2].split()[0], 16)
+    assert prctl.may_change_user() == bool(effective >> 7 & 1)

@@ -654,6 +654,33 @@ def test_a_worker_of_another_user_can_talk_to_us(daemon: Start) -> None:
     assert Path(f"/proc/{told(it)['pid']}").owner() == "nobody"
 
 
+@needs_root
+@needs_systemd_notify
+def test_a_worker_of_another_user_can_talk_to_who_is_not_root(
+    daemon: Start, tmp_path: Path
+) -> None:
+    """A supervisor that may change users; its directories are its own, an abstract name is not."""
+    run = tmp_path / "run"
+    run.mkdir(mode=0o700)
+    os.chown(run, 54321, 54321)
+    # Of no interest here: a Python in root's home needs dac_override, which setpcap takes back.
+    caps = ",".join(f"+{cap}" for cap in ("setuid", "setgid", "kill", "setpcap", "dac_override"))
+    as_other = ["setpriv", "--reuid=54321", "--regid=54321", "--clear-groups"]
+    it = daemon(
+        """
+        [watchers.web]
+        command = ["sh", "-c", "systemd-notify --ready --status=hello; sleep 1000"]
+        type = "notify"
+        user = "nobody"
+        capability_bounding_set = []
+        """,
+        environment={"XDG_RUNTIME_DIR": str(run)},
+        prefix=[*as_other, f"--inh-caps={caps}", f"--ambient-caps={caps}"],
+        runtime=str(run / "pidsup"),
+    )
+    assert await_state(it, "ready")["status"] == "hello"
+
+
 @needs_systemd_notify
 def test_without_a_directory_there_is_an_abstract_name(tmp_path: Path) -> None:
     """Nothing can be written, or nobody wants a control socket."""
