@@ -34,6 +34,10 @@ class State(_Fast):
     COMPLETED = "completed"  #: ended well, and restart= leaves it at that
 
 
+#: Down for good: nothing but a command, or a connection, changes it.
+AT_REST = frozenset({State.STOPPED, State.FAILED, State.COMPLETED})
+
+
 class Event(_Fast):
     """What can happen to a slot."""
 

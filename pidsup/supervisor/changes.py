@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Sequence
 from enum import Enum
 from typing import NamedTuple
 
-from pidsup.policy.lifecycle import State
+from pidsup.policy.lifecycle import AT_REST, State
 from pidsup.watcher.slot import Slot
-from pidsup.watcher.watcher import AT_REST, Watcher
+from pidsup.watcher.watcher import Watcher
 
 HISTORY = 200  #: changes that are over and can be looked back at
 _MOST_UNDER_WAY = 1000

@@ -7,9 +7,8 @@ from typing import TYPE_CHECKING
 
 from pidsup.log import span
 from pidsup.output.harmless import clean
-from pidsup.policy.lifecycle import State
+from pidsup.policy.lifecycle import AT_REST, State
 from pidsup.policy.upward import Readiness, Standing, readiness
-from pidsup.watcher.watcher import AT_REST
 
 if TYPE_CHECKING:
     from pidsup.supervisor.supervisor import Supervisor

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING
 
 from pidsup.config.diff import RESTART, Difference
 from pidsup.config.model import Config, WatcherSpec
-from pidsup.policy.lifecycle import State
+from pidsup.policy.lifecycle import AT_REST, State
 from pidsup.supervisor.changes import Goal, Task
 from pidsup.watcher.slot import Slot
-from pidsup.watcher.watcher import AT_REST, Watcher
+from pidsup.watcher.watcher import Watcher
 
 if TYPE_CHECKING:
     from pidsup.supervisor.supervisor import Supervisor

@@ -10,7 +10,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from pidsup.loop.loop import Handle
-from pidsup.policy.lifecycle import State
+from pidsup.policy.lifecycle import AT_REST
 
 if TYPE_CHECKING:
     from pidsup.linux.sockets import Connection
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _BATCH = 16  # connections of one turn
 _PAUSE_S = 1.0  # after an accept that failed for want of something
-_AT_REST = frozenset({State.STOPPED, State.FAILED, State.COMPLETED})
 #: Of that one connection, accept(2): the next may be better.
 _OF_ONE = frozenset({errno.ECONNABORTED, errno.EPROTO, errno.EPERM, errno.EAGAIN, errno.EINTR})
 _FIRST = 3  # SD_LISTEN_FDS_START, sd_listen_fds(3)
@@ -40,7 +39,7 @@ class Accepting:
 
     def wants(self, slot: Slot) -> bool:
         """Tell whether a slot has a connection that is not over."""
-        return slot in self._connections or slot.state not in _AT_REST
+        return slot in self._connections or slot.state not in AT_REST
 
     def is_listening(self) -> bool:
         """Tell whether it serves connections, whether there are any or not."""
@@ -73,7 +72,7 @@ class Accepting:
     def settled(self, slot: Slot) -> None:
         """Close our copy of a connection once a process has it, or none will."""
         connection = self._connections.get(slot)
-        if connection is not None and (slot.child is not None or slot.state in _AT_REST):
+        if connection is not None and (slot.child is not None or slot.state in AT_REST):
             del self._connections[slot]
             self._watcher.kernel.close(connection.fd)
 

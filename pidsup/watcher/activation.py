@@ -26,7 +26,7 @@ from pidsup.policy.activation import (
     Stop,
     step,
 )
-from pidsup.policy.lifecycle import State
+from pidsup.policy.lifecycle import AT_REST, State
 from pidsup.process.child import Whom
 
 if TYPE_CHECKING:
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 _UP = frozenset({Standing.ACTIVE, Standing.QUIESCING})
 _DOWN = frozenset({Standing.LISTENING, Standing.RESTING})
-_AT_REST = frozenset({State.STOPPED, State.FAILED, State.COMPLETED})
 _RUNS = frozenset({State.WAITING, State.STARTING, State.READY, State.BACKOFF})
 _ENDING = (State.STOPPING, State.KILLING, State.CLEANING)
 
@@ -71,7 +70,7 @@ class OnDemand:
         demand: it goes on.
         """
         if self.standing in _DOWN:
-            return slot.state not in _AT_REST
+            return slot.state not in AT_REST
         if self.standing is Standing.STOPPING:
             return slot.state in _RUNS and not self._lets_go
         return self.standing in _UP
@@ -193,7 +192,7 @@ class OnDemand:
     def _is_up(self) -> bool:
         """Tell whether a worker runs, not just because it was asked for by name."""
         slots = self._watcher.slots.values()
-        return any(slot.running is None and slot.state not in _AT_REST for slot in slots)
+        return any(slot.running is None and slot.state not in AT_REST for slot in slots)
 
     def _listen_or_not(self) -> None:
         watcher = self._watcher
@@ -247,7 +246,7 @@ class OnDemand:
 
     def _all_ready(self) -> bool:
         counts = self._watcher.counts
-        ready, at_rest = counts[State.READY], sum(counts[state] for state in _AT_REST)
+        ready, at_rest = counts[State.READY], sum(counts[state] for state in AT_REST)
         return ready > 0 and ready + at_rest == len(self._watcher.slots)
 
     def _uses(self) -> list[bool | None]:

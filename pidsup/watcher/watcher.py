@@ -19,7 +19,7 @@ from pidsup.log import Log
 from pidsup.loop.loop import Handle, Loop
 from pidsup.loop.sources import Sources
 from pidsup.output.outputs import Outputs, SlotOutput
-from pidsup.policy.lifecycle import Event, State
+from pidsup.policy.lifecycle import AT_REST, Event, State
 from pidsup.process.spawner import Spawner
 from pidsup.watcher.plan import Surroundings, ingredients, is_per_slot, make_plan
 from pidsup.watcher.slot import Extras, Slot
@@ -27,8 +27,6 @@ from pidsup.watcher.slot import Extras, Slot
 if TYPE_CHECKING:
     from pidsup.watcher.inbox import Inbox
 
-#: Down for good: nothing but a command changes it.
-AT_REST = frozenset({State.STOPPED, State.FAILED, State.COMPLETED})
 _ENDED = frozenset({State.FAILED, State.COMPLETED})
 _STARTABLE = frozenset({State.STOPPED, State.WAITING})
 _STOPPABLE = frozenset({State.WAITING, State.STARTING, State.READY, State.BACKOFF})

@@ -19,11 +19,11 @@ from pidsup.control.service import Service
 from pidsup.control.stream import Stream
 from pidsup.loop.loop import EpollLoop
 from pidsup.loop.timers import TimerHandle
-from pidsup.policy.lifecycle import State
+from pidsup.policy.lifecycle import AT_REST, State
 from pidsup.supervisor.changes import Actor, Change, Goal, TaskState
 from pidsup.supervisor.supervisor import Supervisor
 from pidsup.watcher.slot import Slot
-from pidsup.watcher.watcher import AT_REST, Watcher
+from pidsup.watcher.watcher import Watcher
 from tests.simulation.machine import Machine
 from tests.simulation.reader import Reader
 from tests.simulation.violation import Violation, demand

@@ -6,12 +6,12 @@ from collections import Counter
 
 from pidsup.loop.loop import EpollLoop
 from pidsup.loop.timers import TimerHandle
-from pidsup.policy.lifecycle import State
+from pidsup.policy.lifecycle import AT_REST, State
 from pidsup.supervisor import table
 from pidsup.supervisor.supervisor import Supervisor
 from pidsup.supervisor.vitals import Vitals
 from pidsup.watcher.slot import Slot
-from pidsup.watcher.watcher import AT_REST, Watcher
+from pidsup.watcher.watcher import Watcher
 from tests.simulation import views
 from tests.simulation.census import Census
 from tests.simulation.clients import Clients
