@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 MOST_BYTES = 4096  #: of a datagram: PIPE_BUF, systemd's own limit
-STORED = "stored"  #: the name of a descriptor that came with none, or with one that is none
 _LONGEST_NAME = 255  # sd_pid_notify_with_fds(3)
 _HIGHEST = (1 << 64) - 1
 _HIGHEST_ERRNO = 4095  # MAX_ERRNO of the kernel
@@ -33,7 +32,7 @@ class Message(NamedTuple):
     main_pidfd: bool = False  #: its one descriptor is a pidfd of the main process
     store: bool = False  #: FDSTORE=1: keep the descriptors
     store_remove: bool = False
-    fd_name: str = STORED
+    fd_name: str | None = None  #: None also for one that is none, sd_pid_notify_with_fds(3)
     poll: bool = True  #: a stored descriptor that hangs up is dropped
     barrier: bool = False
 
@@ -93,7 +92,7 @@ def _number(text: bytes | None, highest: int = _HIGHEST) -> int | None:
     return number if number <= highest else None
 
 
-def _name(text: bytes) -> str:
-    """Return the name of a descriptor: it stands in LISTEN_FDNAMES between colons."""
+def _name(text: bytes) -> str | None:
+    """Return the name of a descriptor if it can stand in LISTEN_FDNAMES, between colons."""
     good = text.isascii() and text.decode("ascii").isprintable() and b":" not in text
-    return text.decode() if text and good and len(text) <= _LONGEST_NAME else STORED
+    return text.decode() if text and good and len(text) <= _LONGEST_NAME else None

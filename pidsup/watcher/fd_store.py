@@ -59,10 +59,14 @@ class FdStore:
             if stored.name == name:
                 self._drop(stored.fd)
 
+    def trim(self, most: int) -> None:
+        """Drop the newest, until there are no more than that."""
+        for fd in list(self._kept)[most:]:
+            self._drop(fd)
+
     def close(self) -> None:
         """Drop all; it can be used again."""
-        for fd in list(self._kept):
-            self._drop(fd)
+        self.trim(0)
 
     def _drop(self, fd: int) -> None:
         del self._kept[fd]

@@ -37,6 +37,7 @@ _CREDIT_S = 0.1
 _LONGEST_STATUS = 256
 _QUIET_S = 60.0  # between two lines on the same
 _MOST_TAKEN = 100  # abstract names that others have
+_NAMELESS = "stored"  # as systemd calls a descriptor without a name
 _FIRST_FD = 3  # SD_LISTEN_FDS_START, sd_listen_fds(3)
 
 
@@ -110,6 +111,7 @@ class Inbox:
         ours = os.geteuid()
         self._uids = frozenset({0, ours, ours if uid is None else uid})
         self._errno = self._exit_status = None
+        self.store.trim(self._owner.spec.fd_store_max)  # it may be less than it was
 
     def extras(self) -> Extras:
         """Return what a start has beside the plan: the way to us, and what was kept."""
@@ -183,7 +185,8 @@ class Inbox:
         if message.main_pid is not None or message.main_pidfd:
             self._follow(message, received, child)
         if message.store_remove:
-            self.store.remove(message.fd_name)
+            if message.fd_name is not None:  # not those without a name, either: as systemd has it
+                self.store.remove(message.fd_name)
         elif message.store:
             received = self._keep(message, received)
         self._tell(message)
@@ -303,7 +306,7 @@ class Inbox:
         room = self._owner.spec.fd_store_max - len(self.store)
         left = []
         for fd in received.fds:
-            if room > 0 and self.store.add(fd, message.fd_name, polled=message.poll):
+            if room > 0 and self.store.add(fd, message.fd_name or _NAMELESS, polled=message.poll):
                 room -= 1
             else:
                 left.append(fd)

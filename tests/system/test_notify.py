@@ -545,6 +545,8 @@ else:
     say("FDSTORE=1\\nFDNAME=removed", os.open("/dev/null", os.O_RDONLY))
     say("FDSTOREREMOVE=1\\nFDNAME=removed")
     say("FDSTORE=1\\nFDNAME=a:b", os.open("/dev/zero", os.O_RDONLY))
+    say("FDSTOREREMOVE=1")
+    say("FDSTOREREMOVE=1\\nFDNAME=a:b")
     end.close()
     other_end.close()
 say("READY=1\\nSTATUS=" + " ".join(found) + "; " + os.environ["FDSTORE"])
@@ -572,6 +574,27 @@ def test_descriptors_are_kept_for_the_next_worker(runs: Start) -> None:
     assert told(it)["stored"] == 0
     it.ctl("start", "web")
     assert told(it)["status"] == "; 5"
+
+
+def test_no_more_are_handed_on_than_are_configured_now(runs: Start) -> None:
+    """And none that nobody has said a word about."""
+    it = runs(
+        """
+            fds = os.environ.get("LISTEN_FDS", "none")
+            if fds == "none":
+                for name in "abc":
+                    say(f"FDSTORE=1\\nFDNAME={name}", os.open("/dev/null", os.O_RDONLY))
+            say("READY=1\\nSTATUS=" + fds + os.environ.get("LISTEN_FDNAMES", ""))
+            time.sleep(1000)
+        """,
+        "file_descriptor_store_max = 3",
+    )
+    await_state(it, "ready")
+    for most, fds in ((2, "2a:b"), (0, "none")):
+        text = it.file.read_text()
+        it.file.write_text(f"{text.rpartition('=')[0]}= {most}\n")
+        it.ctl("apply")
+        assert (told(it)["status"], told(it)["stored"]) == (fds, most)
 
 
 LINGERS = """
