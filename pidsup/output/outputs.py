@@ -151,7 +151,9 @@ class SlotOutput:
             ours.target(fill(spec.stdout, values), STDOUT),
             ours.target(fill(spec.stderr, values), STDERR),
         )
-        self._journal = JournalStream(ours, name) if "journal" in self._targets else None
+        self._journal: JournalStream | None = None
+        if "journal" in self._targets:
+            self._journal = JournalStream(outputs.loop, outputs.log, ours, name)
         self._rings: tuple[Ring, ...] = ()
         self._streams: dict[int, Stream] = {}
         self._said_at: float | None = None
@@ -173,7 +175,7 @@ class SlotOutput:
         """Return the pipes for one start, {1: fd, 2: fd}; none for inherit and null.
 
         *uid* is the worker's user, None if that is ours; the descriptors are borrowed.
-        SpawnError where there is no journal, else OSError.
+        OSError without descriptors or threads.
         """
         owner = os.geteuid() if uid is None else uid
         streams = self._streams if len(self._streams) == len(self.rings) else self._open()
@@ -222,6 +224,8 @@ class SlotOutput:
         """Take what the worker that has ended has left in the pipes, and end its last lines."""
         for stream in self._streams.values():
             stream.ended()
+        if self._journal is not None:
+            self._journal.ended()
 
     def last_lines(self, count: int) -> list[str]:
         """Return the last lines of the current or last worker: of its stderr, else stdout."""
@@ -241,7 +245,8 @@ class SlotOutput:
     @property
     def trouble(self) -> str:
         """Say why its output cannot be written where it should go, and for how long; else ""."""
-        found = dict.fromkeys(filter(None, (one.trouble for one in self._streams.values())))
+        all_ways = [*self._streams.values(), *([self._journal] if self._journal else ())]
+        found = dict.fromkeys(filter(None, (one.trouble for one in all_ways)))
         now = self._outputs.loop.time()
         return "; ".join(trouble.worded(now) for trouble in found)
 

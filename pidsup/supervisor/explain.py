@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 
 from pidsup.log import span
+from pidsup.output.journal import LOST
 from pidsup.policy.lifecycle import State
 from pidsup.policy.restart import GiveUpAction, Restart
 from pidsup.supervisor.changes import Change
@@ -279,7 +280,9 @@ class _Teller:
             )
         troubles = list(dict.fromkeys(filter(None, (output.trouble for output in outputs))))
         for trouble in troubles[:_MOST_TROUBLES]:
-            yield f"{_capital(trouble)}. What it writes goes there again once that is mended."
+            heals = not trouble.endswith(LOST)
+            again = " What it writes goes there again once that is mended." if heals else ""
+            yield f"{_capital(trouble)}.{again}"
         dropped = sum(output.dropped_bytes for output in outputs)
         if dropped and (troubles or self.spec.output.block):
             yield (

@@ -105,6 +105,20 @@ def is_over(fd: int) -> bool:
     return bool(poll.poll(0))
 
 
+def end_line(fd: int) -> None:
+    """Have journald take what has been written to a stream for whole lines, now.
+
+    Whoever writes this is another process than the one before, and behind that a line does
+    not go on; the line that begins is empty, and dropped.  Where there is no room nobody waits.
+    """
+    stream = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=fd)
+    try:
+        with suppress(OSError):
+            stream.send(b"\n", socket.MSG_DONTWAIT | socket.MSG_NOSIGNAL)
+    finally:
+        stream.detach()
+
+
 # --- entries
 
 

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import socket
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from pidsup.config.model import OutputSpec
-from pidsup.kernel import SpawnError
 from pidsup.output.journal import NOT_OURS, OurJournal, our_journal
 from pidsup.systemd.journal import Journal, open_stream
 from pidsup.systemd.unit import Unit
@@ -40,7 +41,7 @@ def box(epoll_driver: EpollDriver, journald: Journald) -> Iterator[Box]:
 def received(stream: socket.socket, count: int) -> bytes:
     data = b""
     while len(data) < count:
-        more = stream.recv(65536)
+        more = stream.recv(count - len(data))
         assert more, data
         data += more
     return data
@@ -66,8 +67,8 @@ def test_the_worker_is_told_which_stream_it_has(box: Box, journald: Journald) ->
     script = "import os; s = os.fstat(2); print(f'{s.st_dev}:{s.st_ino}')"
     box.run(slot, python(script))
     _, stream = journald.stream()
-    line = received(stream, 3).decode().strip()
-    assert slot.variables == {"JOURNAL_STREAM": line}
+    name = slot.variables["JOURNAL_STREAM"]
+    assert received(stream, len(name) + 1).decode() == f"{name}\n"
 
 
 def test_the_stream_stays_when_the_worker_is_another(box: Box, journald: Journald) -> None:
@@ -77,8 +78,31 @@ def test_the_stream_stays_when_the_worker_is_another(box: Box, journald: Journal
     first = slot.variables
     box.run(slot, "echo two")
     _, stream = journald.stream()
-    assert received(stream, 8) == b"one\ntwo\n"
+    assert received(stream, 9) == b"one\n\ntwo\n"
     assert slot.variables == first
+
+
+def test_the_line_that_a_worker_did_not_end_is_ended_for_it(box: Box, journald: Journald) -> None:
+    """Journald would keep it until the next one writes; if a line is ended nothing follows it."""
+    slot = box.slot("web:3", **BOTH)
+    box.run(slot, "printf 'fatal: no config'; exit 1")
+    _, stream = journald.stream()
+    assert received(stream, 17) == b"fatal: no config\n"
+
+
+def test_nobody_waits_for_a_stream_that_is_full(box: Box, journald: Journald) -> None:
+    """The supervisor least of all, whether journald hangs or has closed it."""
+    slot = box.slot("web:3", **BOTH)
+    fd = slot.fds(None)[1]
+    os.set_blocking(fd, False)
+    with suppress(BlockingIOError):
+        while True:
+            os.write(fd, b"x" * 65536)
+    os.set_blocking(fd, True)
+    slot.ended()
+    journald.stream()[1].close()
+    slot.ended()
+    assert os.get_blocking(fd)
 
 
 def test_each_worker_finds_a_stream_that_blocks(box: Box, journald: Journald) -> None:
@@ -87,7 +111,7 @@ def test_each_worker_finds_a_stream_that_blocks(box: Box, journald: Journald) ->
     box.run(slot, python("import os; print(os.get_blocking(1)); os.set_blocking(1, False)"))
     box.run(slot, python("import os; print(os.get_blocking(1))"))
     _, stream = journald.stream()
-    assert received(stream, 10) == b"True\nTrue\n"
+    assert received(stream, 11) == b"True\n\nTrue\n"
 
 
 def test_a_stream_that_journald_has_closed_is_opened_anew(box: Box, journald: Journald) -> None:
@@ -136,20 +160,56 @@ def test_who_has_no_stream_is_told_of_none(box: Box) -> None:
     assert slot.variables == {}
 
 
-def test_without_journald_the_start_fails_and_says_where_it_was_looked_for(
-    epoll_driver: EpollDriver, tmp_path: Path
-) -> None:
-    """As any start that fails it is tried again."""
-    box = Box(epoll_driver, journal=OurJournal(Journal(str(tmp_path))))
-    slot = box.slot("web:3", **BOTH)
-    with pytest.raises(SpawnError) as caught:
-        slot.fds(None)
-    assert str(caught.value) == f"connect '{tmp_path}/stdout': No such file or directory"
+SEEN = "[ /dev/fd/1 -ef /dev/null ] && [ /dev/fd/2 -ef /dev/null ] && echo gone"
+
+
+@pytest.mark.parametrize("word", ["journal", "auto"])
+def test_no_journal_stops_no_worker(epoll_driver: EpollDriver, tmp_path: Path, word: str) -> None:
+    """It is started all the same, which is said once; and each start looks again."""
+    box = Box(epoll_driver, journal=OurJournal(Journal(str(tmp_path)), takes=(True, True)))
+    slot = box.slot("web:3", stdout=word, stderr="stdout")
+    for _ in range(2):
+        assert box.run(slot, SEEN) == 0
+        assert slot.variables == {}
+        assert slot.trouble.startswith("the journal cannot be reached: No such file or directory, ")
+        assert slot.trouble.endswith("; what it writes is lost until it is started again")
+    why = f"connect '{tmp_path}/stdout': No such file or directory"
+    lost = "what it writes is lost until it is started again"
+    said = {"slot": "web:3", "why": why, "next": lost}
+    assert box.log.facts("cannot write output") == [said]
     journald = Journald(tmp_path)
     box.run(slot, "echo one")
     assert received(journald.stream()[1], 4) == b"one\n"
+    assert "JOURNAL_STREAM" in slot.variables
+    assert slot.trouble == ""
+    assert box.log.facts("output goes to the journal again") == [{"slot": "web:3"}]
     journald.close()
     box.close()
+
+
+def test_the_next_outage_is_said_again(box: Box, journald: Journald) -> None:
+    """And what went to the journal before is of no use any more."""
+    slot = box.slot("web:3", **BOTH)
+    box.run(slot, "echo one")
+    journald.close()
+    box.run(slot, "echo two")
+    assert "Connection refused" in slot.trouble
+    assert len(box.log.facts("cannot write output")) == 1
+
+
+def test_without_descriptors_a_start_fails_and_is_tried_again(
+    box: Box, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal is there, and the lack is our own."""
+
+    def full(*_: object) -> int:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    slot = box.slot("web:3", **BOTH)
+    monkeypatch.setattr("pidsup.output.journal.open_stream", full)
+    with pytest.raises(OSError, match="Too many open files"):
+        slot.fds(None)
+    assert slot.trouble == ""
 
 
 def test_a_closed_output_gives_its_stream_up(box: Box, journald: Journald) -> None:
@@ -161,7 +221,7 @@ def test_a_closed_output_gives_its_stream_up(box: Box, journald: Journald) -> No
     slot.close()
     assert len(descriptors()) == held - 1
     _, stream = journald.stream()
-    assert received(stream, 4) == b"one\n"
+    assert received(stream, 5) == b"one\n\n"
     assert stream.recv(1) == b""
 
 

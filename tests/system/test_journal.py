@@ -158,6 +158,30 @@ def test_no_last_word_of_a_crash_is_lost_to_its_unit(shop: Open) -> None:
     assert {(end["EXIT_CODE"], end["EXIT_STATUS"]) for end in ends} == {("exited", "3")}
 
 
+@pytest.mark.parametrize("is_users", [False, True])
+def test_last_words_without_a_newline_are_there_at_once(
+    shop: Open, box: Box, is_users: bool
+) -> None:
+    """A line that is not ended would stay in the hands of journald until the next is written."""
+    it = shop(
+        """
+        [watchers.web]
+        command = ["sh", "-c", "echo one; printf 'fatal: no config'; exit 1"]
+        start_limit_burst = 0
+        [watchers.whole]
+        command = ["sh", "-c", "echo whole; exit 1"]
+        start_limit_burst = 0
+        """,
+        user=box.user() if is_users else None,
+    )
+    wait_until(
+        lambda: it.ctl("status", check=False).stdout.count("failed") == 2, "both", every_s=0.1
+    )
+    assert it.texts("web") == ["one", "fatal: no config"]
+    assert it.texts("whole") == ["whole"]
+    assert "last line: fatal: no config" in it.ctl("status", check=False).stdout
+
+
 COUNT = """
 import sys, time
 for n in range(int(sys.argv[1])):
@@ -217,6 +241,61 @@ def test_lines_outlive_the_supervisor(shop: Open, box: Box) -> None:
     before = len(it.texts("web"))
     wait_until(lambda: len(it.texts("web")) > before, "more", every_s=0.05)
     box.systemctl("kill", "--signal=KILL", it.unit)
+
+
+JOURNALD = (
+    "systemd-journald.service",
+    "systemd-journald.socket",
+    "systemd-journald-dev-log.socket",
+)
+TICKS = 'command = ["sh", "-c", "echo up $$; while :; do echo tick; sleep 0.05; done"]'
+
+
+def test_no_worker_is_given_up_while_there_is_no_journald(shop: Open, box: Box) -> None:
+    """It dies of what it writes to a journald that is stopped, and is started without one."""
+    it = shop(
+        f"""
+        [watchers.web]
+        {TICKS}
+        [watchers.named]
+        {TICKS}
+        stdout = "journal"
+        stderr = "journal"
+        """
+    )
+    it.await_text("tick", "web")
+    it.await_text("tick", "named")
+    box.systemctl("stop", *JOURNALD)
+    try:
+        wait_until(lambda: len(_troubles(it)) == 2, "both are without", every_s=0.05)
+        status = _status(it)
+        assert [w["state"] for w in status["watchers"]] == ["ready", "ready"]
+        for trouble in _troubles(it):
+            assert trouble.startswith("the journal cannot be reached: Connection refused, for ")
+            assert trouble.endswith("; what it writes is lost until it is started again")
+        assert "until it is started again.\n" in it.ctl("explain", "web").stdout
+    finally:
+        box.systemctl("start", *JOURNALD)
+    pid = _pid(it, "web:0")
+    it.ctl("restart", "web", "named")
+    it.await_text(f"up {_pid(it, 'web:0')}", "web")
+    assert f"up {pid}" not in it.texts("web")
+    assert _troubles(it) == []
+    said = [
+        e["PIDSUP_SLOT"]
+        for e in it.entries(f"MESSAGE_ID={MESSAGES['cannot write output'].id}", f"UNIT={it.unit}")
+    ]
+    assert sorted(said) == ["named:0", "web:0"]
+
+
+def _status(it: Shop) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads(it.ctl("status", "-o", "json", check=False).stdout)
+    return found
+
+
+def _troubles(it: Shop) -> list[str]:
+    slots = [slot for watcher in _status(it)["watchers"] for slot in watcher["slots"]]
+    return [slot["output_trouble"] for slot in slots if slot["output_trouble"]]
 
 
 FLOOD = """

@@ -17,6 +17,7 @@ from pidsup.systemd.journal import (
     DIRECTORY,
     Entries,
     Journal,
+    end_line,
     entry,
     header,
     is_over,
@@ -142,6 +143,19 @@ def test_what_is_not_at_the_place_of_a_journal_counts_as_the_one_without_a_name(
 def test_a_namespace_is_known_by_its_directory(directory: str, namespace: str | None) -> None:
     """LogNamespace= has journald listen elsewhere."""
     assert Journal(directory).namespace == namespace
+
+
+def test_a_line_is_ended_by_an_empty_one_of_ours(journald: Journald) -> None:
+    """Whoever has the stream, and it stays as it was; one that is closed is no trouble."""
+    fd = open_stream(journald.journal, "web:3")
+    _, stream = journald.stream()
+    os.write(fd, b"half")
+    end_line(fd)
+    assert stream.recv(5, socket.MSG_WAITALL) == b"half\n"
+    stream.close()
+    end_line(fd)
+    assert os.get_blocking(fd)
+    os.close(fd)
 
 
 # --- entries

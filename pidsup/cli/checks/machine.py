@@ -151,7 +151,7 @@ def _check_files(
 ) -> None:
     for key in ("stdout", "stderr"):
         if values[key] == "journal" and not os.path.exists(_JOURNALD):
-            text = "there is no journald here: until there is, no worker can be started"
+            text = "there is no journald here: what workers write is lost until they find one"
             findings.warning((*path, key), text)
         for file in _distinct(values[key], slots):
             if "/" in file:

@@ -185,6 +185,8 @@ def _output(slots: list[Message]) -> Iterator[Finding]:
 
 def _against(trouble: str) -> str:
     """Return what to do about a reason for which output cannot be written."""
+    if trouble.startswith("the journal"):
+        return "start systemd-journald.socket, then restart the watcher"
     for errors, do in _CURES.items():
         if any(os.strerror(error) in trouble for error in errors):
             return f"{do}; it goes on by itself then"

@@ -112,7 +112,7 @@ def test_a_journal_needs_a_journald(
 ) -> None:
     """It may be there by the time it is needed."""
     monkeypatch.setattr(machine, "_JOURNALD", str(tmp_path / "stdout"))
-    said = "there is no journald here: until there is, no worker can be started"
+    said = "there is no journald here: what workers write is lost until they find one"
     assert lacks('stdout = "journal"') == [f"warning: watchers.web.stdout: {said}"]
     (tmp_path / "stdout").touch()
     assert lacks('stdout = "journal"') == []
