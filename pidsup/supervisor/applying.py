@@ -19,7 +19,7 @@ from pidsup.supervisor.changes import Actor, Change, Goal, Task, TaskState
 from pidsup.supervisor.rereading import Reader, Reading, Tell
 from pidsup.supervisor.turnover import Turnover
 from pidsup.watcher.passed import SocketMismatch
-from pidsup.watcher.reopening import Switch, switch
+from pidsup.watcher.reopening import Switch, fixed, switch
 
 if TYPE_CHECKING:
     from pidsup.supervisor.supervisor import Supervisor
@@ -105,11 +105,23 @@ class Applying:
         reader.begin(self._read)
 
     def _read(self, reading: Reading) -> None:
+        reading = self._without_systemds(reading)
         told, self._asking = self._asking, []
         for tell in told:
             tell(reading)
         if self._waiting and self.reader is not None:
             self._read_next(self.reader)
+
+    def _without_systemds(self, reading: Reading) -> Reading:
+        """Say of sockets that are systemd's that they cannot change: the reader knows of none."""
+        if reading.config is None or not reading.differences:
+            return reading
+        names = fixed(self._supervisor.listeners, reading.config.sockets)
+        found = [
+            each._replace(takes=NEVER) if each.section == "sockets" and each.name in names else each
+            for each in reading.differences
+        ]
+        return reading._replace(differences=found)
 
     # --- carrying out
 
@@ -133,9 +145,9 @@ class Applying:
                 self._supervisor.configured(reading.config)  # by other files, perhaps
             self._repeat(change)
             return []
-        fixed = [_cannot_change(each) for each in reading.differences if each.takes == NEVER]
-        if fixed:
-            return fixed
+        cannot = [self._cannot(each) for each in reading.differences if each.takes == NEVER]
+        if cannot:
+            return cannot
         assert reading.config is not None  # noqa: S101  there are no errors
         try:
             sockets = switch(self._supervisor.listeners, reading.config.sockets)
@@ -143,6 +155,16 @@ class Applying:
             return [str(error)]
         self._put_in_force(change, reading, reading.config, sockets)
         return []
+
+    def _cannot(self, each: Difference) -> str:
+        why = _cannot_change(each)
+        if each.section != "sockets":
+            return f"{why} while the supervisor runs: restart it, or undo that"
+        install = f"pidsup install-units {self._supervisor.files[0]}"
+        return (
+            f"{why}: it is systemd's socket: {install}, then stop the service and its socket "
+            "units by systemctl, and start these"
+        )
 
     def _put_in_force(self, change: Change, reading: Reading, new: Config, sockets: Switch) -> None:
         supervisor = self._supervisor
@@ -187,10 +209,7 @@ class Applying:
 
 def _cannot_change(each: Difference) -> str:
     old, new = (value if value is not None else "nothing" for value in (each.old, each.new))
-    return (
-        f"{each.key} cannot change from {old} to {new} while the supervisor runs: restart it, "
-        "or undo that"
-    )
+    return f"{each.key} cannot change from {old} to {new}"
 
 
 def _is_still_wanted(task: Task) -> bool:

@@ -45,7 +45,11 @@ def switch(listeners: Listeners, specs: Iterable[SocketSpec]) -> Switch:
         for spec in specs:
             one = kept.get(spec.name)
             if one is None:
-                one = _opened(spec, left, is_activated=listeners.is_activated)
+                if _is_to_pass(spec, listeners):
+                    raise SocketMismatch(
+                        f"cannot take sockets.{spec.name} from systemd: {_RESTART}"
+                    )
+                one = _opened(spec, left)
                 undo.callback(one.close)
             else:
                 undo.callback(_undo(one.become, one.spec))
@@ -53,6 +57,22 @@ def switch(listeners: Listeners, specs: Iterable[SocketSpec]) -> Switch:
             wanted.append(one)
         undo.pop_all()
     return Switch(wanted, left)
+
+
+def fixed(listeners: Listeners, specs: Iterable[SocketSpec]) -> frozenset[str]:
+    """Return the names of those that `switch` cannot change, as they are systemd's."""
+    specs = list(specs)
+    kept = _kept(listeners, specs)
+    lost = [one.spec.name for one in listeners.all if one.is_passed and one not in kept.values()]
+    to_take = [
+        spec.name for spec in specs if spec.name not in kept and _is_to_pass(spec, listeners)
+    ]
+    return frozenset([*lost, *to_take])
+
+
+def _is_to_pass(spec: SocketSpec, listeners: Listeners) -> bool:
+    """Tell whether it is for systemd to open."""
+    return spec.systemd is not None and (listeners.is_activated or not spec.listen)
 
 
 def _kept(listeners: Listeners, specs: Sequence[SocketSpec]) -> dict[str, Listener]:
@@ -82,9 +102,7 @@ def _refuse_to_lose(left: Iterable[Listener]) -> None:
             raise SocketMismatch(f"cannot give up or change sockets.{one.spec.name}: {_RESTART}")
 
 
-def _opened(spec: SocketSpec, left: Sequence[Listener], *, is_activated: bool) -> Listener:
-    if spec.systemd is not None and (is_activated or not spec.listen):
-        raise SocketMismatch(f"cannot take sockets.{spec.name} from systemd: {_RESTART}")
+def _opened(spec: SocketSpec, left: Sequence[Listener]) -> Listener:
     try:
         return listening(spec)
     except CannotListen as error:

@@ -99,14 +99,17 @@ class Listener:
         )
 
     def can_become(self, spec: SocketSpec) -> bool:
-        """Tell whether `become` is enough: it is bound as *spec* demands, or is systemd's own.
+        """Tell whether `become` is enough: it is bound as *spec* demands, or systemd's and same.
 
-        Whether it blocks is a flag of what the workers have too, fcntl(2), and cannot be changed
-        under them.
+        What a section with `listen` says of a socket that is systemd's is for its unit, which
+        changes nothing while it is there.  Whether it blocks is a flag of what the workers have
+        too, fcntl(2), and cannot be changed under them.
         """
-        if self.is_passed:
-            return all(getattr(spec, name) == getattr(self.spec, name) for name in _OF_PASSED)
-        return _as_bound(spec) == _as_bound(self.spec)
+        if not self.is_passed:
+            return _as_bound(spec) == _as_bound(self.spec)
+        if spec.listen and self.spec.listen:
+            return spec._replace(name=self.spec.name) == self.spec
+        return all(getattr(spec, name) == getattr(self.spec, name) for name in _OF_PASSED)
 
     def become(self, spec: SocketSpec) -> None:
         """Change what can be changed of a socket that listens, its name too.

@@ -50,6 +50,10 @@ def answer(*differences: dict[str, Any], problems: tuple[str, ...] = ()) -> dict
             {"section": "supervisor", "name": "", "option": "name", "takes": "never"},
             "! supervisor.name: 2 -> 3  (cannot change while the supervisor runs)",
         ),
+        (
+            {"section": "sockets", "name": "http", "option": "listen", "takes": "never"},
+            "! sockets.http.listen: 2 -> 3  (is systemd's: its unit says that, not the supervisor)",
+        ),
         ({"new": '"\x1b[2J"'}, '~ watchers.web.workers: 2 -> "\\x1b[2J"  (no restart)'),
     ],
 )

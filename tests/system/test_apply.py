@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -427,6 +428,35 @@ def test_what_cannot_be_changes_nothing(daemon: Start, old: str, new: str, probl
             for slot in watcher["slots"]:
                 del slot["for_s"], slot["up_s"]
     assert after == before
+
+
+def test_a_socket_of_systemds_stays_as_it_is(daemon: Start, tmp_path: Path) -> None:
+    activate = [sys.executable, str(Path(__file__).with_name("activate.py"))]
+    it = daemon(
+        f"""
+        [sockets.http]
+        listen = "{tmp_path}/s"
+        systemd = "http"
+        [watchers.web]
+        command = "sleep 1000"
+        sockets = "http"
+        """,
+        prefix=[*activate, f"http={tmp_path}/s", "--"],
+    )
+    pids = it.pids()
+    edit(it, (f'"{tmp_path}/s"', '"/run/other"'))
+    (problem,) = refused(it)
+    assert problem.startswith("sockets.http.listen cannot change from ")
+    assert f"it is systemd's socket: pidsup install-units {it.file}, then stop" in problem
+    said = it.ctl("diff")
+    assert said.returncode == 1
+    assert "(is systemd's: its unit says that" in said.stdout
+    assert it.ctl("apply", "--dry-run").returncode == 1
+    assert it.pids() == pids
+    edit(it, ('systemd = "http"', 'systemd = "http"\nbacklog = 7'), ("/run/other", f"{tmp_path}/s"))
+    assert refused(it)[0].startswith("sockets.http.backlog cannot change")
+    edit(it, ("backlog = 7", ""))
+    assert apply(it)["state"] == "done"
 
 
 def test_a_file_that_is_gone_changes_nothing(daemon: Start) -> None:

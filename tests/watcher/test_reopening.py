@@ -13,7 +13,7 @@ import pytest
 from pidsup.config.model import SocketSpec
 from pidsup.systemd.listen_fds import Descriptor, Passed
 from pidsup.watcher.passed import SocketMismatch
-from pidsup.watcher.reopening import switch
+from pidsup.watcher.reopening import fixed, switch
 from pidsup.watcher.sockets import CannotListen, Listener, Listeners
 from tests.support import needs_root
 
@@ -237,6 +237,21 @@ def test_a_socket_of_systemd_can_only_be_kept(opened: Open, passed: Passed) -> N
         with pytest.raises(SocketMismatch, match=why):
             switch(listeners, specs)
     assert listeners.fds == fds
+
+
+def test_what_is_said_of_a_socket_of_systemd_is_for_its_unit(opened: Open, passed: Passed) -> None:
+    """Where it says what the unit is made from: else it would be in force, and not done."""
+    web = SocketSpec("http", "127.0.0.1:0", systemd="web")
+    admin = SocketSpec("admin", "", systemd="admin")
+    own, more = SocketSpec("own", "127.0.0.1:0"), SocketSpec("more", "", systemd="more")
+    listeners = opened(web, admin, own, passed=passed)
+    for other in (web._replace(listen="127.0.0.1:81"), web._replace(backlog=7)):
+        assert fixed(listeners, [other, admin, own]) == {"http"}
+        with pytest.raises(SocketMismatch, match=r"cannot give up or change sockets[.]http"):
+            switch(listeners, [other, admin, own])
+    assert fixed(listeners, [web, own, more]) == {"admin", "more"}
+    changed = admin._replace(listen="@x", name="new"), own._replace(listen="127.0.0.2:0", backlog=7)
+    assert not fixed(listeners, [web, *changed])
 
 
 def test_sockets_of_systemd_may_get_other_names(opened: Open, passed: Passed) -> None:

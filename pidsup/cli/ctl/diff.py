@@ -27,6 +27,7 @@ _OF_WHOLE = {
     ("watchers", "remove"): "stops",
     ("sockets", "add"): "opens",
     ("sockets", "remove"): "closes",
+    ("sockets", "never"): "is systemd's: its unit says that, not the supervisor",
 }
 
 
