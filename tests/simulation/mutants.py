@@ -69,7 +69,7 @@ Mutant = tuple[Edit | Row, ...]
 
 MUTANTS: dict[str, Mutant] = {
     "closes before it unregisters": (
-        Edit(Child, "reap", "self._sources.remove(self.pidfd)", "pass"),
+        Edit(Child, "_reap_first", "self._sources.remove(self.pidfd)", "pass"),
         Edit(
             Child,
             "close",
@@ -84,8 +84,15 @@ MUTANTS: dict[str, Mutant] = {
         Edit(Spawner, "cancel", "self._loop.call_soon(requester.spawn_failed, None)"),
     ),
     "forgets to cancel a timer": (Edit(Slot, "_drop_timer", "self._timer.cancel()", "pass"),),
-    "reaps without a word": (Edit(Child, "reap", "self._on_exit()", "pass"),),
-    "does not listen for the end": (Edit(Slot, "spawned", "child.watch(self._exited)", "pass"),),
+    "reaps without a word": (Edit(Child, "_end", "self._on_exit()", "pass"),),
+    "does not listen for the end": (
+        Edit(
+            Slot,
+            "spawned",
+            "child.watch(self._exited, None if self.inbox is None else self.inbox.hear_out)",
+            "pass",
+        ),
+    ),
     "takes the children of a recycled pid": (
         Edit(Child, "_children_of", "return found if lives else []", "return found"),
     ),
@@ -164,9 +171,6 @@ MUTANTS: dict[str, Mutant] = {
     ),
     "renews nobody": (Edit(Turnover, "carry_out", "watcher.renew()", "pass"),),
     "never forgets a watcher": (Edit(Supervisor, "slot_dropped", "self._forget(watcher)", "pass"),),
-    "brings back what was removed": (
-        Edit(Steering, "_select", "if with_leaving or not w.leaving"),
-    ),
     "takes another plan in the midst of a stop": (
         Edit(Slot, "_stop_step", "plan = self._stop_plan", "plan = self._owner.spec.stop_plan"),
     ),
@@ -222,9 +226,6 @@ MUTANTS: dict[str, Mutant] = {
     "does not listen again": (Edit(OnDemand, "review", "self._handle(Event.DOWN)", "pass"),),
     "forgets to watch whether it is idle": (
         Edit(OnDemand, "review", "self._look_or_not()", "pass"),
-    ),
-    "forgets a timer of activation": (
-        Edit(OnDemand, "_drop_timer", "self._timer.cancel()", "pass"),
     ),
     "keeps a copy of each connection": (
         Edit(Accepting, "settled", "self._watcher.kernel.close(connection.fd)", "pass"),
