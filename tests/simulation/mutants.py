@@ -19,7 +19,6 @@ from pidsup.process.spawner import Spawner
 from pidsup.supervisor.applying import Applying
 from pidsup.supervisor.changes import Changes
 from pidsup.supervisor.events import Events
-from pidsup.supervisor.steering import Steering
 from pidsup.supervisor.supervisor import Supervisor
 from pidsup.supervisor.table import Table
 from pidsup.supervisor.turnover import Turnover
