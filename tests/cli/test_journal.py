@@ -8,7 +8,8 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +113,7 @@ def test_nothing_matches_nothing(journalctl: Fake) -> None:
     """To journalctl no match is every entry of the machine."""
     noted = journalctl("")
     assert Matches(SYSTEM, "shop").output([]) == []
-    assert become(given(), None, []) == 0
+    assert become(given(), Matches(SYSTEM, "shop"), []) == 0
     assert last_words.of_all(given(), status(journal=SYSTEM), [], 10) == []
     assert not noted.exists()
 
@@ -134,6 +135,8 @@ def test_nothing_matches_nothing(journalctl: Fake) -> None:
         ("-o short-iso", ["--output=short-iso", "--lines=30"]),
         ("--since 2026-03-01T14:00:00+00:00", ["--since=@1772373600.000000"]),
         ("-n 3 --until 2026-03-01T14:00:00+00:00", ["--lines=3", "--until=@1772373600.000000"]),
+        ("--since tomorrow", ["--since=tomorrow"]),
+        ("--since=-1month --until +1h", ["--since=-1month", "--until=+1h"]),
         ("--utc", ["--lines=30", "--utc"]),
         ("-t --abs-time", ["--lines=30"]),
         ("web -- --boot=-1 -e", ["--boot=-1", "-e"]),
@@ -172,6 +175,26 @@ def test_a_journal_has_no_two_streams() -> None:
 def test_a_namespace_is_named() -> None:
     """A journal of its own, LogNamespace=."""
     assert command(given(), "shop", ["-f"]) == ["journalctl", "--namespace=shop", "-f"]
+
+
+@pytest.mark.parametrize(
+    ("words", "user", "is_quiet"),
+    [((), "me", True), ((), "other", False), ((), None, False), (("-H", "there"), "me", False)],
+)
+def test_only_a_user_who_asks_for_his_own_is_not_told_what_he_may_not_see(
+    monkeypatch: pytest.MonkeyPatch, words: tuple[str, ...], user: str | None, is_quiet: bool
+) -> None:
+    """Journalctl's hint, each time."""
+    ran: list[list[str]] = []
+    uid = {"me": os.geteuid(), "other": os.geteuid() + 1, None: None}[user]
+    matches = Matches({**OF_USER, "user": uid}, "shop")
+    disposition = signal.getsignal(signal.SIGPIPE)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "execvp", lambda _program, words: ran.append(words))
+        patch.setattr(os, "dup2", lambda fd, _: os.close(fd))
+        become(given(*words), matches, ["A=B"])
+    signal.signal(signal.SIGPIPE, disposition)
+    assert ("--quiet" in ran[0]) is is_quiet
 
 
 def test_on_another_machine_its_journalctl_is_asked(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,7 +247,7 @@ def test_a_flood_of_names_is_no_command_line(
 ) -> None:
     """Those that run are shown, and of the others the lowest; what is left out is said."""
     journalctl("seq -f 'web:%.0f' 0 9999")
-    monkeypatch.setattr(journal, "become", lambda _given, _namespace, words: len(words))
+    monkeypatch.setattr(journal, "become", lambda _given, _matches, words: len(words))
     answer = status(watcher("web", slot("web:7000"), kept=JOURNAL), journal=SYSTEM)
     client = Client(socket.socket())
     # Two times the unit, the slots, the supervisor's two names, the watcher and a plus.
@@ -238,7 +261,7 @@ def test_without_journalctl_nothing_is_found(monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("PATH", "/nowhere")
     assert journal.slots_in_journal(given(), Matches(SYSTEM, "shop")) == []
     with pytest.raises(Complaint, match="cannot run journalctl: No such file"):
-        become(given(), None, ["--unit=shop.service"])
+        become(given(), Matches(SYSTEM, "shop"), ["--unit=shop.service"])
     assert signal.getsignal(signal.SIGPIPE) is signal.SIG_IGN  # as before
     assert last_words.of_all(given(), status(journal=SYSTEM), ["web:0"], 10) == []
 
@@ -342,10 +365,11 @@ def test_what_stands_in_stdin_is_not_for_ssh(tmp_path: Path) -> None:
     (tmp_path / "ssh").chmod(0o755)
     script = (
         "from pidsup.cli.ctl.arguments import parse\n"
-        "from pidsup.cli.ctl.journalctl import become, fields\n"
+        "from pidsup.cli.ctl.journalctl import Matches, become, fields\n"
+        "matches = Matches({'unit': None, 'user': None, 'namespace': None}, 'shop')\n"
         "given = parse(['logs', '-H', 'there'])\n"
         "assert fields(given, 'X', None) == []\n"
-        "become(given, None, ['A=B'])\n"
+        "become(given, matches, ['A=B'])\n"
     )
     done = subprocess.run(
         python(script),
@@ -363,8 +387,12 @@ def test_what_stands_in_stdin_is_not_for_ssh(tmp_path: Path) -> None:
 
 
 def lines(*pairs: tuple[str, object]) -> str:
-    entries = (json.dumps({"SYSLOG_IDENTIFIER": n, "MESSAGE": m}) for n, m in pairs)
-    return "cat <<'EOF'\n" + "\n".join(entries) + "\nEOF"
+    return said({"SYSLOG_IDENTIFIER": name, "MESSAGE": text} for name, text in pairs)
+
+
+def said(entries: Iterable[Mapping[str, object]], ago_s: float = 0.0) -> str:
+    stamp = {"__REALTIME_TIMESTAMP": str(int((time.time() - ago_s) * 1e6))}
+    return "cat <<'EOF'\n" + "\n".join(json.dumps({**stamp, **one}) for one in entries) + "\nEOF"
 
 
 def failed(name: str, **facts: Any) -> dict[str, Any]:
@@ -399,6 +427,32 @@ def test_no_more_than_a_few_lines_are_told_of_each(journalctl: Fake) -> None:
     assert last_words.add(given(), answer) == {"web:1": ["x"] * 5}
 
 
+def test_what_was_written_before_the_worker_that_failed_is_anothers(journalctl: Fake) -> None:
+    """Of an earlier one, or of another run of the supervisor: of each slot by itself."""
+    old = (
+        {"SYSLOG_IDENTIFIER": "web:0", "MESSAGE": "old"},
+        {"SYSLOG_IDENTIFIER": "web:1", "MESSAGE": "mine"},
+    )
+    new = {"SYSLOG_IDENTIFIER": "web:0", "MESSAGE": "new"}
+    noted = journalctl(f"{said([new])}\n{said(old, ago_s=60)}")
+    short, long = failed("web:0", for_s=2.0), failed("web:1", for_s=70.0)
+    answer = status(watcher("web", short, long, kept=JOURNAL), journal=SYSTEM)
+    assert last_words.add(given(), answer) == {"web:0": ["new"], "web:1": ["mine"]}
+    assert "--since=-78.500s" in noted.read_text()
+    of_all = last_words.of_all(given(), status(journal=SYSTEM, up_s=10.0), ["web:0", "web:1"], 10)
+    assert [line["text"] for line in of_all] == ["new"]
+
+
+def test_another_machine_may_have_another_clock(journalctl: Fake, monkeypatch: Any) -> None:
+    """Then journalctl alone says what is old."""
+    monkeypatch.setattr(
+        last_words, "command", lambda _given, _namespace, words: ["journalctl", *words]
+    )
+    journalctl(said([{"SYSLOG_IDENTIFIER": "web:0", "MESSAGE": "one"}], ago_s=9999))
+    answer = status(watcher("web", failed("web:0"), kept=JOURNAL), journal=SYSTEM)
+    assert last_words.add(given("-H", "there"), answer) == {"web:0": ["one"]}
+
+
 def test_where_nothing_has_failed_nobody_is_asked(journalctl: Fake) -> None:
     """Status is to be quick."""
     noted = journalctl("")
@@ -416,12 +470,12 @@ def test_what_is_no_text_is_told_as_far_as_it_can_be(journalctl: Fake) -> None:
 
 def test_an_entry_may_have_any_fields(journalctl: Fake) -> None:
     """One several times, or no text: whoever speaks to the journal himself chooses them."""
-    entries = [
+    entries: list[Mapping[str, object]] = [
         {"SYSLOG_IDENTIFIER": ["other", "web:0"], "MESSAGE": ["c", [100]]},
         {"SYSLOG_IDENTIFIER": "web:0"},
         {"SYSLOG_IDENTIFIER": [[119, 101, 98, 58, 48], "x"], "MESSAGE": "a\nb"},
     ]
-    journalctl("cat <<'EOF'\n" + "\n".join(map(json.dumps, entries)) + "\nEOF")
+    journalctl(said(entries))
     found = last_words.of_all(given(), status(journal=SYSTEM), ["web:0"], 10)
     assert [line["text"] for line in found] == ["a", "b", "d", "c"]
 

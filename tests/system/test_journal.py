@@ -165,7 +165,7 @@ def test_last_words_without_a_newline_are_there_at_once(
     """A line that is not ended would stay in the hands of journald until the next is written."""
     it = shop(
         """
-        [watchers.web]
+        [watchers.words]
         command = ["sh", "-c", "echo one; printf 'fatal: no config'; exit 1"]
         start_limit_burst = 0
         [watchers.whole]
@@ -177,7 +177,7 @@ def test_last_words_without_a_newline_are_there_at_once(
     wait_until(
         lambda: it.ctl("status", check=False).stdout.count("failed") == 2, "both", every_s=0.1
     )
-    assert it.texts("web") == ["one", "fatal: no config"]
+    assert it.texts("words") == ["one", "fatal: no config"]
     assert it.texts("whole") == ["whole"]
     assert "last line: fatal: no config" in it.ctl("status", check=False).stdout
 
@@ -252,7 +252,10 @@ TICKS = 'command = ["sh", "-c", "echo up $$; while :; do echo tick; sleep 0.05; 
 
 
 def test_no_worker_is_given_up_while_there_is_no_journald(shop: Open, box: Box) -> None:
-    """It dies of what it writes to a journald that is stopped, and is started without one."""
+    """It is started without one, which is said, and mended by a restart.
+
+    With an older systemd one that runs dies of what it writes to a journald that is stopped.
+    """
     it = shop(
         f"""
         [watchers.web]
@@ -267,25 +270,25 @@ def test_no_worker_is_given_up_while_there_is_no_journald(shop: Open, box: Box) 
     it.await_text("tick", "named")
     box.systemctl("stop", *JOURNALD)
     try:
-        wait_until(lambda: len(_troubles(it)) == 2, "both are without", every_s=0.05)
-        status = _status(it)
-        assert [w["state"] for w in status["watchers"]] == ["ready", "ready"]
-        for trouble in _troubles(it):
+        it.ctl("scale", "web", "2")
+        it.ctl("scale", "named", "2")
+        without = {"web:1", "named:1"} if box.is_newer else {"web:0", "web:1", "named:0", "named:1"}
+        wait_until(lambda: set(_troubles(it)) == without, "all are without", every_s=0.05)
+        assert [w["state"] for w in _status(it)["watchers"]] == ["ready", "ready"]
+        for trouble in _troubles(it).values():
             assert trouble.startswith("the journal cannot be reached: Connection refused, for ")
             assert trouble.endswith("; what it writes is lost until it is started again")
-        assert "until it is started again.\n" in it.ctl("explain", "web").stdout
+        assert "until it is started again.\n" in it.ctl("explain", "web:1").stdout
     finally:
         box.systemctl("start", *JOURNALD)
-    pid = _pid(it, "web:0")
+    pid = _pid(it, "web:1")
     it.ctl("restart", "web", "named")
-    it.await_text(f"up {_pid(it, 'web:0')}", "web")
+    it.await_text(f"up {_pid(it, 'web:1')}", "web")
     assert f"up {pid}" not in it.texts("web")
-    assert _troubles(it) == []
-    said = [
-        e["PIDSUP_SLOT"]
-        for e in it.entries(f"MESSAGE_ID={MESSAGES['cannot write output'].id}", f"UNIT={it.unit}")
-    ]
-    assert sorted(said) == ["named:0", "web:0"]
+    assert _troubles(it) == {}
+    match = f"MESSAGE_ID={MESSAGES['cannot write output'].id}"
+    said = [entry["PIDSUP_SLOT"] for entry in it.entries(match, f"UNIT={it.unit}")]
+    assert sorted(said) == sorted(without)
 
 
 def _status(it: Shop) -> dict[str, Any]:
@@ -293,9 +296,9 @@ def _status(it: Shop) -> dict[str, Any]:
     return found
 
 
-def _troubles(it: Shop) -> list[str]:
+def _troubles(it: Shop) -> dict[str, str]:
     slots = [slot for watcher in _status(it)["watchers"] for slot in watcher["slots"]]
-    return [slot["output_trouble"] for slot in slots if slot["output_trouble"]]
+    return {slot["name"]: slot["output_trouble"] for slot in slots if slot["output_trouble"]}
 
 
 FLOOD = """
@@ -412,6 +415,15 @@ def test_flags_mean_what_they_mean_to_journalctl(shop: Open) -> None:
         "-- No entries --",
     )
     assert it.logs("--since", "1h", "-o", "plain", "web:1") == "out 1\nerr 1\n"
+    for hour in (("--since", "-1h"), ("--since=-1h",), ("--since=1h ago",), ("--until", "+1h")):
+        assert it.logs(*hour, "-o", "plain", "web:1") == "out 1\nerr 1\n"
+    # The first since then with 252, the last with later ones.
+    one = it.logs("-n", "1", "--since", "1h", "-o", "plain", "web:1")
+    assert one == ("err 1\n" if it.box.is_newer else "out 1\n")
+    assert it.logs("-r", "-n", "1", "--since", "1h", "-o", "plain", "web:1") == "err 1\n"
+    wrong = it.ctl("logs", "--since", "soon", "web:1", check=False)
+    assert (wrong.returncode, wrong.stdout) == (1, "")
+    assert "soon" in wrong.stderr
     time.sleep(1.1)
     assert it.logs("--since", "1", "-o", "plain", "web:1").strip() in ("", "-- No entries --")
     (line,) = it.logs("-n", "1", "-o", "json", "web:1").splitlines()
@@ -456,11 +468,40 @@ def test_what_is_elsewhere_is_said(shop: Open) -> None:
     assert "not in the journal, and shown without it: pidsupctl logs own" in done.stderr
     assert "db:0[" in done.stdout
     assert it.ctl("logs", "own").stdout == "own:0 | own\n"
+    refused = it.ctl("logs", "--since", "soon", "own", check=False)
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert "'soon' must be like 10min" in refused.stderr
     refused = it.ctl("logs", "-r", "own", check=False)
     assert (refused.returncode, refused.stdout) == (2, "")
     refused = it.ctl("logs", "--stream", "stderr", "web", check=False)
     assert refused.returncode == 2
     assert "one stream in the journal" in refused.stderr
+
+
+def test_what_is_captured_is_shown_though_the_other_stream_could_be_in_the_journal(
+    shop: Open,
+) -> None:
+    """`stdout = "capture"` alone: stderr goes to the journal, where nothing may have come."""
+    it = shop(
+        """
+        [watchers.out]
+        command = ["sh", "-c", "echo out; exec sleep 1000"]
+        stdout = "capture"
+        [watchers.both]
+        command = ["sh", "-c", "echo out; echo err >&2; exec sleep 1000"]
+        stdout = "capture"
+        """
+    )
+    it.await_text("err", "--stream", "stderr", "both")
+    done = it.ctl("logs", "out")
+    assert (done.stdout, done.stderr) == ("out:0 | out\n", "")
+    done = it.ctl("logs", "both", "-o", "plain")
+    note = "not in the journal, and shown without it: "
+    which = "pidsupctl logs --stream stdout both (its stderr: journal)"
+    assert (done.stdout, done.stderr) == ("err\n", f"pidsupctl: {note}{which}\n")
+    assert it.ctl("logs", "--stream", "stdout", "both").stdout == "both:0 | out\n"
+    done = it.ctl("logs", "-r", "out")
+    assert "not in the journal" in done.stderr
 
 
 def test_of_one_stream_that_goes_nowhere_nothing_is_shown(shop: Open) -> None:
@@ -565,6 +606,7 @@ def test_a_users_supervisor_has_its_lines_too(shop: Open, box: Box) -> None:
     wait_until(lambda: "failed" in it.ctl("status", check=False).stdout, "given up", every_s=0.1)
     it.box.run("journalctl", "--sync")
     assert len(it.texts("web")) == 41
+    assert it.ctl("logs", "web").stderr == ""  # nor a hint each time at what is of others
     shown = it.logs("-n", "all")
     assert shown.count("dying ") >= 41
     assert "worker ended slot=web:0" in shown

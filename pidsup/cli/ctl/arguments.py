@@ -101,6 +101,11 @@ def value_of(thing: Argument | Option, word: str) -> object:
     return word
 
 
+def may_be_value(option: Option, word: str) -> bool:
+    """Tell whether a word is no option where a value is due: a time may be -1h."""
+    return not word.startswith("-") or (option.kind == "since" and word[1:2].isdecimal())
+
+
 def split_passed(command: Command, words: list[str]) -> tuple[list[str], list[str]]:
     """Return the words that are ours, and those behind -- that go to another program."""
     if not command.passes_on or "--" not in words:
@@ -145,7 +150,7 @@ def _read_option(by_flag: dict[str, Option], words: list[str], given: Given) -> 
         return took
     if not equals:
         took = 2
-        if len(words) < 2 or words[1].startswith("-"):
+        if len(words) < 2 or not may_be_value(option, words[1]):
             raise _NotSo
         value = words[1]
     read = value_of(option, value)

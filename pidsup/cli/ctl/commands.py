@@ -244,7 +244,7 @@ _ALL = (
         (
             Option("-f --follow", "go on with what is written from now on, across restarts"),
             Option("-n --lines", "so many lines of the past, or all", "N", "lines"),
-            Option("--since", "nothing older: 10min (ago), or 2026-03-01 14:00", "TIME", "since"),
+            Option("--since", "nothing older: 10min, today, 2026-03-01 14:00", "TIME", "since"),
             Option("--stream", "only one of the two", choices=("stdout", "stderr")),
             Option("-t --timestamps", "show when each line was read; the journal always does"),
             Option("--until", "nothing newer; this and the next: of the journal", "TIME", "since"),
@@ -259,6 +259,8 @@ _ALL = (
         journalctl(1), with what the supervisor says of the selected: all its formats can be asked
         for by -o, and what stands behind -- is for it.  Slots that are gone can be selected, too,
         and where the supervisor does not run, or not for you, what the journal has of it is shown.
+        Times may have any form of systemd.time(7) there.  Of the lines after --since the
+        journalctl of systemd 252 shows the first -n, later ones the last; with -r all the last.
         Otherwise the supervisor keeps the last lines of each slot.  plain prints what was written,
         byte for byte; prefixed, the default, puts the name of the slot before each line, and on a
         terminal shows what would steer that, but for colours; json prints an object per line.

@@ -249,7 +249,7 @@ OFFERS: dict[str, Callable[[_Asking, str], list[Offer]]] = {
 #: ... and a few where any would do.
 _FEW = {
     "duration": "5s 30s 2min",
-    "since": "10min 1h 1d",
+    "since": "10min 1h 1d today yesterday",
     "lines": "10 100 all",
     "output": "table json",
     "count": "+1 -1",

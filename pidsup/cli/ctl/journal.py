@@ -8,7 +8,7 @@ from fnmatch import fnmatchcase
 
 from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import NO_SUCH_NAME, NOT_RUNNING, USAGE, Complaint
-from pidsup.cli.ctl.journalctl import OUTPUTS, OWN, Matches, become, fields, newest
+from pidsup.cli.ctl.journalctl import OUTPUTS, OWN, Matches, become, fields, has_entry, newest
 from pidsup.client import Client
 from pidsup.config.kinds import is_name
 from pidsup.control.protocol import Message
@@ -24,6 +24,7 @@ _MOST_GONE = 1000  # each is a word of a command line, of which another machine 
 _MOST_LOOKED_AT = 1000
 _FIELDS = "PIDSUP_NAME,UNIT,_SYSTEMD_UNIT,_SYSTEMD_USER_UNIT,_SYSTEMD_OWNER_UID,_UID,_NAMESPACE"
 _DIGITS = 5  # of the number of a slot
+_SLACK_S = 5.0
 
 
 def show(given: Given, client: Client, status: Message, *, whole: bool) -> int:
@@ -42,7 +43,19 @@ def show(given: Given, client: Client, status: Message, *, whole: bool) -> int:
         about = _whole_watchers(given.selectors, [*watchers, *map(_watcher_of, slots)])
         words = matches.output(slots) if bare else matches.some(slots, about)
     client.close()
-    return become(given, matches.namespace, words)
+    return become(given, matches, words)
+
+
+def has_output(given: Given, status: Message) -> bool:
+    """Tell whether anything that the watchers of type Status write is in the journal.
+
+    As long as their supervisor has run: earlier it may have gone there that now does not.
+    """
+    matches = Matches(status["journal"], status["name"])
+    slots = [slot["name"] for watcher in status["watchers"] for slot in watcher["slots"]]
+    words = matches.output(slots)
+    since = f"--since=-{status['up_s'] + _SLACK_S:.0f}s"
+    return has_entry(given, matches.namespace, [since, *words] if words else [])
 
 
 def _gone(found: Sequence[str], chosen: Sequence[str]) -> list[str]:
@@ -127,7 +140,7 @@ def of_the_past(given: Given, why: Exception) -> int:
         slots = _gone(slots, ())
         whole = _whole_watchers(given.selectors, list(map(_watcher_of, slots)))
         words = matches.output(slots) if bare else matches.some(slots, whole)
-    return become(given, matches.namespace, words)
+    return become(given, matches, words)
 
 
 def _of(journal: Message) -> str:
@@ -179,8 +192,20 @@ def _is_of_system(entry: Entry) -> bool:
 # --- what is asked for in vain
 
 
+def is_needed(given: Given) -> bool:
+    """Tell whether something is asked for that only journalctl can."""
+    return bool(_useless(given))
+
+
 def refuse_what_only_journalctl_can(given: Given) -> None:
     """Complain of options that mean nothing for what is kept in memory."""
+    useless = _useless(given)
+    if useless:
+        text = f"{useless[0]} is for output in the journal; this is kept by the supervisor itself"
+        raise Complaint(text, USAGE)
+
+
+def _useless(given: Given) -> list[str]:
     asked = {
         "--priority": given.priority is not None,
         "--until": given.until is not None,
@@ -191,10 +216,7 @@ def refuse_what_only_journalctl_can(given: Given) -> None:
         f"-o {given.output}": given.output not in OUTPUTS,
         f"-- {' '.join(given.passed)}": bool(given.passed),
     }
-    useless = [option for option, is_asked in asked.items() if is_asked]
-    if useless:
-        text = f"{useless[0]} is for output in the journal; this is kept by the supervisor itself"
-        raise Complaint(text, USAGE)
+    return [option for option, is_asked in asked.items() if is_asked]
 
 
 def refuse_one_stream(watchers: Sequence[Message]) -> None:

@@ -13,7 +13,7 @@ import sys
 
 from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import FAILED, OK, Complaint
-from pidsup.cli.ctl.values import ALL
+from pidsup.cli.ctl.values import ALL, instant
 from pidsup.control.protocol import Message
 
 TYPE_CHECKING = False  # importing `typing` would cost each pidsupctl 2 ms
@@ -36,7 +36,7 @@ class Matches:
         self.namespace: str | None = journal["namespace"]
         self._supervisor = supervisor
         self._unit: str | None = journal["unit"]
-        self._user: int | None = journal["user"]
+        self.user: int | None = journal["user"]  #: whose manager has it, None for the system's
 
     def all(self, slots: Sequence[str]) -> list[str]:
         """Match everything: what the unit's workers, the supervisor and systemd say.
@@ -45,11 +45,11 @@ class Matches:
         """
         if self._unit is not None and not self._unit.endswith(".service"):
             return _alternatives([self._own(), self._of_output(slots)])
-        if self._user is None and self._unit is not None:
+        if self.user is None and self._unit is not None:
             return [f"--unit={self._unit}"]
         sets = [self._of_unit() or self._own()]
-        if self._user is not None:
-            sets.append([f"_UID={self._user}", f"USER_UNIT={self._unit}"])
+        if self.user is not None:
+            sets.append([f"_UID={self.user}", f"USER_UNIT={self._unit}"])
         return _alternatives([*sets, self._of_output(slots)])
 
     def output(self, slots: Sequence[str]) -> list[str]:
@@ -77,16 +77,16 @@ class Matches:
     def _of_unit(self) -> list[str]:
         if self._unit is None:
             return []
-        if self._user is None:
+        if self.user is None:
             return [f"_SYSTEMD_UNIT={self._unit}"]
-        return [f"_UID={self._user}", f"_SYSTEMD_USER_UNIT={self._unit}"]
+        return [f"_UID={self.user}", f"_SYSTEMD_USER_UNIT={self._unit}"]
 
     def _of_output(self, slots: Sequence[str]) -> list[str]:
         if not slots:
             return []
         # What a process of a user wrote just before its end has no unit in the journal:
         # journald reads it later, and takes only root's word for what it was.
-        where = self._of_unit() if self._user is None else [f"_UID={self._user}"]
+        where = self._of_unit() if self.user is None else [f"_UID={self.user}"]
         return [*where, *(f"SYSLOG_IDENTIFIER={name}" for name in slots)]
 
 
@@ -104,9 +104,9 @@ def options(given: Given) -> list[str]:
     """Return the options of journalctl that mean what was asked for."""
     words = list(OUTPUTS.get(given.output, [f"--output={given.output}"]))
     limits = [
-        f"--{name}=@{instant:.6f}"
-        for name, instant in (("since", given.since), ("until", given.until))
-        if instant is not None
+        f"--{name}={_time(text)}"
+        for name, text in (("since", given.since), ("until", given.until))
+        if text is not None
     ]
     if given.grep is not None:
         limits.append(f"--grep={given.grep}")
@@ -120,6 +120,14 @@ def options(given: Given) -> list[str]:
     switches = ("follow", "reverse", "catalog", "no_pager", "utc")
     words += [f"--{name.replace('_', '-')}" for name in switches if getattr(given, name)]
     return [*words, *given.passed]
+
+
+def _time(text: str) -> str:
+    """Return what journalctl takes for a time: as it was written, if that is a form of its own."""
+    try:
+        return f"@{instant(text):.6f}"
+    except ValueError:
+        return text
 
 
 # --- the program
@@ -145,6 +153,11 @@ def newest(given: Given, words: Sequence[str]) -> list[Entry]:
     """Return entries of all namespaces, the newest first; [] where nobody tells."""
     said = _said(given, "*", ["--reverse", "--output=json", *words])
     return list(map(entry_of, said.splitlines()))
+
+
+def has_entry(given: Given, namespace: str | None, words: Sequence[str]) -> bool:
+    """Tell whether anything matches; False where nobody tells, or there are no matches."""
+    return bool(words and _said(given, namespace, ["--lines=1", "--output=json", *words]))
 
 
 def _said(given: Given, namespace: str | None, words: Sequence[str]) -> bytes:
@@ -181,15 +194,17 @@ def _text(told: object) -> str:
     return str(told or "")
 
 
-def become(given: Given, namespace: str | None, matches: Sequence[str]) -> int:
+def become(given: Given, matches: Matches, words: Sequence[str]) -> int:
     """Become journalctl: all that it says and does is its own, and so is the exit code."""
     import signal
 
-    if not matches:  # to journalctl that is everything there is
+    if not words:  # to journalctl that is everything there is
         return OK
     if given.color != "auto":
         os.environ["SYSTEMD_COLORS"] = "1" if given.color == "always" else "0"
-    program = command(given, namespace, [*options(given), *matches])
+    # What of others we may not read is no affair of a user who asks for his own.
+    quietly = ["--quiet"] if matches.user == os.geteuid() and not given.host else []
+    program = command(given, matches.namespace, [*quietly, *options(given), *words])
     if given.host:  # ssh would read what is for another: `while read host; do ...`
         os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
     sys.stdout.flush()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import subprocess
+from time import time
 
 from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.journalctl import Matches, command, entry_of
@@ -10,13 +11,14 @@ from pidsup.control.protocol import Message
 
 TYPE_CHECKING = False  # importing `typing` would cost each pidsupctl 2 ms
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 _EACH = 5  # lines of a slot, as a report has where the supervisor reads them itself
 _MOST_SLOTS = 50
 _MOST_LINES = 500  # that are looked at, as one slot may have written all of them
 _PATIENCE_S = 5.0
-_SLACK_S = 5.0
+_SLACK_S = 5.0  # until journalctl looks, on another machine
+_MARGIN_S = 0.5  # for what comes between the end of a worker and an answer that tells of it
 _ILL = ("backoff", "failed")
 
 
@@ -31,11 +33,14 @@ def add(given: Given, status: Message) -> dict[str, list[str]]:
     lacking = {slot["name"]: slot for slot in _lacking(status["watchers"])[:_MOST_SLOTS]}
     if not lacking:
         return {}
-    # As old as the oldest of the runs that failed; what was written before is another's.
-    since_s = max(slot["for_s"] + slot["last_exit"]["ran_s"] for slot in lacking.values())
+    # As old as the runs that failed; what was written before is another's.
+    ages = {
+        name: slot["for_s"] + slot["last_exit"]["ran_s"] + _MARGIN_S
+        for name, slot in lacking.items()
+    }
     found: dict[str, list[str]] = {name: [] for name in lacking}
     missing = len(found) * _EACH
-    for name, text in _newest_first(given, status, list(lacking), since_s + _SLACK_S):
+    for name, text in _newest_first(given, status, ages):
         if len(found[name]) < _EACH:
             found[name].append(text)
             missing -= 1
@@ -57,9 +62,13 @@ def _lacking(watchers: Iterable[Message]) -> list[Message]:
 
 
 def of_all(given: Given, status: Message, slots: Sequence[str], count: int) -> list[Message]:
-    """Return the last *count* lines of some slots, as type Line, oldest first."""
+    """Return the last *count* lines of some slots, as type Line, oldest first.
+
+    As long as their supervisor has run, as where it keeps them itself.
+    """
     lines = []
-    for name, text in _newest_first(given, status, slots[:_MOST_SLOTS], None):
+    ages = dict.fromkeys(slots[:_MOST_SLOTS], status["up_s"] + _MARGIN_S)
+    for name, text in _newest_first(given, status, ages):
         lines.append({"slot": name, "text": text, "base64": None, "partial": False})
         if len(lines) == count:
             break
@@ -67,17 +76,21 @@ def of_all(given: Given, status: Message, slots: Sequence[str], count: int) -> l
 
 
 def _newest_first(
-    given: Given, status: Message, slots: Sequence[str], since_s: float | None
+    given: Given, status: Message, ages: Mapping[str, float]
 ) -> Iterator[tuple[str, str]]:
-    """Yield slot and line; nothing where we may not read the journal, or it is too slow."""
-    if not slots:  # no match is any
+    """Yield slot and line; nothing where we may not read the journal, or it is too slow.
+
+    *ages*: of which slots, and how old in seconds a line may be.
+    """
+    if not ages:  # no match is any
         return
+    now = 0.0 if given.host else time()  # of another machine's clock nothing is known
+    since = {name: now - age for name, age in ages.items()}
     matches = Matches(status["journal"], status["name"])
     words = ["--quiet", "--no-pager", "--reverse", f"--lines={_MOST_LINES}", "--all"]
     words += ["--output=json", "--output-fields=MESSAGE,SYSLOG_IDENTIFIER"]
-    if since_s is not None:
-        words.append(f"--since=-{since_s:.3f}s")  # by the clock of where it is
-    words += matches.output(slots)
+    words.append(f"--since=-{max(ages.values()) + _SLACK_S:.3f}s")  # by the clock of where it is
+    words += matches.output(list(ages))
     try:
         with subprocess.Popen(  # noqa: S603  journalctl, or the user's own ssh
             command(given, matches.namespace, words),
@@ -85,12 +98,14 @@ def _newest_first(
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
         ) as process:
-            yield from _lines(process, slots)
+            yield from _lines(process, since)
     except OSError:  # there is no journalctl
         return
 
 
-def _lines(process: subprocess.Popen[bytes], slots: Sequence[str]) -> Iterator[tuple[str, str]]:
+def _lines(
+    process: subprocess.Popen[bytes], since: Mapping[str, float]
+) -> Iterator[tuple[str, str]]:
     from threading import Timer
 
     alarm = Timer(_PATIENCE_S, process.kill)
@@ -98,7 +113,9 @@ def _lines(process: subprocess.Popen[bytes], slots: Sequence[str]) -> Iterator[t
     try:
         for line in process.stdout or ():
             entry = entry_of(line)
-            name = next(name for name in entry["SYSLOG_IDENTIFIER"] if name in slots)
+            name = next(name for name in entry["SYSLOG_IDENTIFIER"] if name in since)
+            if int(entry["__REALTIME_TIMESTAMP"][0]) < since[name] * 1e6:
+                continue
             for message in entry.get("MESSAGE", ()):
                 yield from ((name, text) for text in reversed(message.split("\n")))
     except ValueError:  # killed in the middle of a line

@@ -11,16 +11,17 @@ import time
 from zlib import crc32
 
 from pidsup.cli.ctl.arguments import Given
-from pidsup.cli.ctl.endings import NOT_RUNNING, OK, Complaint
+from pidsup.cli.ctl.endings import NOT_RUNNING, OK, USAGE, Complaint
 from pidsup.cli.ctl.reader import end_with_reader
 from pidsup.cli.ctl.status import PATIENCE_S
 from pidsup.cli.ctl.terminal import Terminal, standard_output
-from pidsup.cli.ctl.values import ALL
+from pidsup.cli.ctl.values import ALL, instant
 from pidsup.cli.ctl.words import Times, harmless, size
 from pidsup.client import CallFailed, Client, NotRunning
 from pidsup.control.protocol import Message
 
 _LINES = 30
+_STREAMS = ("stdout", "stderr")
 _AGAIN_S = 0.3  # between tries to find the supervisor again
 _REST_S = 1.0  # between complaints about a flood
 _COLOURS = ("cyan", "yellow", "green", "magenta", "blue")
@@ -41,10 +42,15 @@ def run(given: Given, client: Client) -> int:
 
         if given.stream is not None:
             journal.refuse_one_stream(in_journal)
+        there = {**status, "watchers": in_journal}
+        if in_memory and not journal.is_needed(given) and not journal.has_output(given, there):
+            if given.follow:
+                _say(f"of the journal nothing is shown: {_asked_for(in_journal, 'journal')}")
+            return _from_memory(given, client)
         if in_memory:
-            _say(f"not in the journal, and shown without it: {_asked_for(in_memory)}")
+            _say(f"not in the journal, and shown without it: {_asked_for(in_memory, 'memory')}")
         whole = not given.selectors
-        return journal.show(given, client, {**status, "watchers": in_journal}, whole=whole)
+        return journal.show(given, client, there, whole=whole)
     if chosen and not in_memory:
         names = ", ".join(watcher["name"] for watcher in chosen)
         _say(f"{given.stream or 'what they write'} is kept nowhere: {names}")
@@ -75,19 +81,23 @@ def _status(given: Given, client: Client) -> Message:
 def _kept(watcher: Message, stream: str | None) -> list[str]:
     """Return where the output of a watcher, or one stream of it, can be read."""
     kept = watcher.get("kept", {})  # a supervisor that is older keeps it itself
-    return [kept.get(one, "memory") for one in ("stdout", "stderr") if stream in (None, one)]
+    return [kept.get(one, "memory") for one in _STREAMS if stream in (None, one)]
 
 
-def _asked_for(watchers: list[Message]) -> str:
-    """Return the commands that show what watchers have in memory."""
-    commands: dict[str, list[str]] = {}
+def _asked_for(watchers: list[Message], where: str) -> str:
+    """Return the commands that show what watchers have in memory, or in the journal."""
+    commands: dict[tuple[str, str], list[str]] = {}
     for watcher in watchers:
         both = _kept(watcher, None)
-        stream = (
-            "" if len(set(both)) == 1 else f"--stream {('stdout', 'stderr')[both.index('memory')]} "
-        )
-        commands.setdefault(stream, []).append(watcher["name"])
-    return ", ".join(f"pidsupctl logs {how}{' '.join(names)}" for how, names in commands.items())
+        how = also = ""
+        if len(set(both)) > 1:
+            this = both.index(where)
+            how = f"--stream {_STREAMS[this]} "
+            also = f" (its {_STREAMS[1 - this]}: {both[1 - this]})"
+        commands.setdefault((how, also), []).append(watcher["name"])
+    return ", ".join(
+        f"pidsupctl logs {how}{' '.join(names)}{also}" for (how, also), names in commands.items()
+    )
 
 
 def _from_memory(given: Given, client: Client) -> int:
@@ -109,7 +119,7 @@ def _copy(given: Given, client: Client, writer: Writer) -> int:
         "selectors": given.selectors or None,
         "lines": lines,
         "stream": given.stream,
-        "since": given.since,
+        "since": _since(given),
         "follow": given.follow,
     }
     if not given.follow:
@@ -130,6 +140,13 @@ def _copy(given: Given, client: Client, writer: Writer) -> int:
         lost_at = time.time()
         client = again.connect(client)
         asked.update(lines=ALL, since=lost_at)
+
+
+def _since(given: Given) -> float | None:
+    try:
+        return None if given.since is None else instant(given.since)
+    except ValueError as error:
+        raise Complaint(f"--since: {error}", USAGE) from error
 
 
 class _Again:

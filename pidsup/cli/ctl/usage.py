@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Sequence
 from textwrap import fill
 
-from pidsup.cli.ctl.arguments import Given, dest_of, options_of, split_passed
+from pidsup.cli.ctl.arguments import Given, dest_of, may_be_value, options_of, split_passed
 from pidsup.cli.ctl.commands import (
     ABOUT_SELECTORS,
     COMMANDS,
@@ -31,7 +31,20 @@ def parse_slowly(words: Sequence[str]) -> Given:
         raise _top(rest)
     parser = parser_of(command)
     ours, passed = split_passed(command, [*before, *rest[1:]])
-    return parser.parse_args(ours, Given(does=command, passed=passed))
+    return parser.parse_args(_joined(command, ours), Given(does=command, passed=passed))
+
+
+def _joined(command: Command, words: Sequence[str]) -> list[str]:
+    """Make one word of each option and a value that argparse would take for an option."""
+    by_flag = {flag: option for option in command.options for flag in option.flags}
+    found: list[str] = []
+    for word in words:
+        option = by_flag.get(found[-1]) if found and word.startswith("-") else None
+        if option is not None and option.takes_value and may_be_value(option, word):
+            found[-1] += f"={word}"
+        else:
+            found.append(word)
+    return found
 
 
 def _top(words: Sequence[str]) -> SystemExit:

@@ -43,19 +43,26 @@ def _variable(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _since(text: str) -> float:
-    """Return seconds since 1970 from a date, a time of today, or how long ago it was."""
+def instant(text: str) -> float:
+    """Return seconds since 1970 from a date, a time of today, or how long ago it was; ValueError.
+
+    Of the forms of systemd.time(7) those that are in use: -1h, 1h ago, today, yesterday.
+    """
     import time
-    from datetime import datetime
+    from datetime import datetime, timedelta
 
     try:
+        if text in ("today", "yesterday"):
+            midnight = datetime.fromisoformat(time.strftime("%Y-%m-%d"))
+            return (midnight - timedelta(days=text == "yesterday")).timestamp()
         if not text[:1].isdecimal() or not any(mark in text for mark in ":-"):
-            return time.time() - _duration(text)
+            return time.time() - _duration(text.removeprefix("-").removesuffix(" ago"))
         if "-" not in text:
             text = f"{time.strftime('%Y-%m-%d')}T{text}"
         return datetime.fromisoformat(text).timestamp()  # no zone: the local one
     except ValueError as error:
-        raise ValueError(f"{text!r} must be like 10min, 14:00, or 2026-03-01 14:00") from error
+        forms = "10min, 14:00, today, or 2026-03-01 14:00"
+        raise ValueError(f"{text!r} must be like {forms}") from error
 
 
 KINDS: dict[str, Callable[[str], object]] = {
@@ -64,6 +71,6 @@ KINDS: dict[str, Callable[[str], object]] = {
     "lines": _lines,
     "number": _number,
     "signal": _signal,
-    "since": _since,
+    "since": str,  # journalctl knows more forms than `instant`
     "variable": _variable,
 }
