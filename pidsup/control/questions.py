@@ -62,6 +62,7 @@ class Questions:
             "changes": [change_facts(c) for c in supervisor.changes.under_way.values()],
             "sockets": self._sockets(None if selectors is None else chosen),
             "files": list(supervisor.files),
+            "read_s": now - supervisor.applying.read_at,
             "role": role.word,
             "ready": is_ready(supervisor.watchers.values()),
             "journal": journal_facts(supervisor.outputs, supervisor.watchers.values()),

@@ -43,6 +43,8 @@ class Applying:
         self._waiting: list[Tell] = []  # and the next
         self._next: Change | None = None  # that waits for the next, and whom others join
         self._under_way = 0  # changes
+        self._began_at = 0.0  # the present reading
+        self.read_at = supervisor.kernel.now()  #: when what is in force was, or a little before
         self._in_force: Reading | None = None
         self._last: list[Task] = []  # of the one that has put it in force
         self._ended_by: Change | None = None
@@ -102,6 +104,7 @@ class Applying:
 
     def _read_next(self, reader: Reader) -> None:
         self._asking, self._waiting, self._next = self._waiting, [], None
+        self._began_at = self._supervisor.kernel.now()
         reader.begin(self._read)
 
     def _read(self, reading: Reading) -> None:
@@ -142,7 +145,7 @@ class Applying:
         """Put it in force; return why that is not possible, and then nothing was done."""
         if reading is self._in_force or not reading.differences:
             if reading.config is not None:
-                self._supervisor.configured(reading.config)  # by other files, perhaps
+                self._take_over(reading.config)  # of other files, perhaps
             self._repeat(change)
             return []
         cannot = [self._cannot(each) for each in reading.differences if each.takes == NEVER]
@@ -177,7 +180,7 @@ class Applying:
         if self.reader is not None:
             self.reader.accept(reading)
         self._in_force = reading
-        supervisor.configured(new)
+        self._take_over(new)
         self.on_applied(new)
         supervisor.log.info("configuration applied", change=change.id, **turnover.summary())
         supervisor.changes.go_on(change, self._last)
@@ -185,6 +188,10 @@ class Applying:
         for one in sockets.left:
             one.close()
         self._carried_out(change)
+
+    def _take_over(self, config: Config) -> None:
+        self.read_at = self._began_at
+        self._supervisor.configured(config)
 
     def _repeat(self, change: Change) -> None:
         """Wait for what the last one has not achieved, if it is still wanted."""

@@ -81,7 +81,7 @@ def status(*watchers: dict[str, Any], **facts: Any) -> dict[str, Any]:
     return {
         "schema": 1, "name": "shop", "pid": 40, "version": "0.1.0", "state": "running",
         "up_s": 11520.0, "watchers": list(watchers), "changes": [], "sockets": [],
-        "files": ["/etc/shop.toml"], "role": "admin", "journal": None,
+        "files": ["/etc/shop.toml"], "read_s": 11520.0, "role": "admin", "journal": None,
         "ready": True, **facts,
     }  # fmt: skip
 

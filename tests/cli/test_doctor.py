@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -9,8 +10,12 @@ import pytest
 
 from pidsup import __version__
 from pidsup.cli.ctl import doctor, doctor_machine, doctor_supervisors
+from pidsup.cli.ctl.arguments import Given
+from pidsup.cli.ctl.endings import NO_RIGHTS, Complaint
 from pidsup.cli.ctl.finding import Finding, ok, problem, warning
+from pidsup.client import CallFailed
 from tests.cli.canned import NARROW, PIPE, down, exit_, slot, status, watcher
+from tests.support import needs_root
 
 
 @pytest.mark.parametrize(
@@ -67,8 +72,9 @@ def test_the_runtime_directory_is_the_one_that_is_used(
 def found_of(**facts: Any) -> dict[str, Finding]:
     facts.setdefault("version", __version__)
     facts.setdefault("files", [])
+    found = facts.pop("found", None)
     answer = status(*facts.pop("watchers", ()), **facts, pid=0)
-    return {finding.subject: finding for finding in doctor_supervisors.of_one(answer)}
+    return {f.subject: f for f in doctor_supervisors.of_one(answer, lambda: found)}
 
 
 def test_a_healthy_supervisor_is_well() -> None:
@@ -83,14 +89,55 @@ def test_another_version_runs_than_is_installed() -> None:
     )
 
 
-def test_a_configuration_that_was_changed_since_is_told(tmp_path: Path) -> None:
+@needs_root
+@pytest.mark.parametrize(
+    "error",
+    [
+        Complaint("you have no right", NO_RIGHTS),
+        CallFailed("Denied", {"why": "needs the role read"}),
+    ],
+)
+def test_whose_rights_it_takes_is_said(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, error: Exception
+) -> None:
+    def reach(_: object) -> Any:
+        raise error
+
+    monkeypatch.setattr(doctor_supervisors, "reach", reach)
+    monkeypatch.setattr(doctor_supervisors, "whose", lambda _: "ann")
+    given = Given(socket=str(tmp_path), name=None)
+    for uid, users in ((0, "root"), (54321, "ann, or root")):
+        os.chown(tmp_path, uid, -1)
+        *_, found = doctor_supervisors.findings(given)
+        expected = f"run it as {users}, or be named in the [control] of its configuration"
+        assert (found.level, found.do) == ("problem", expected)
+
+
+def differing(*problems: str, differences: int = 0) -> dict[str, Any]:
+    """Return what Diff answers, as far as it is looked at."""
+    return {"differences": [{}] * differences, "problems": list(problems)}
+
+
+def test_a_configuration_that_was_changed_since_it_was_applied_is_told(tmp_path: Path) -> None:
     file = tmp_path / "shop.toml"
     file.touch()
-    changed = found_of(files=[str(file)], up_s=60.0)["configuration"]
+    known = {"files": [str(file)], "read_s": 60.0}
+    changed = found_of(**known, found=differing(differences=1))["configuration"]
     assert (changed.level, str(file) in changed.what) == ("warning", True)
-    assert found_of(files=[str(file)], up_s=-60.0)["configuration"].level == "ok"
-    assert "(gone)" in found_of(files=["/nope"], up_s=60.0)["configuration"].what
-    assert changed.do == f"pidsup check {file}, then restart the supervisor"
+    assert changed.do == "pidsupctl diff, and then pidsupctl apply"
+    assert found_of(**known, found=differing())["configuration"].level == "ok"
+    broken = found_of(**known, found=differing("shop.toml:1: bad", "more"))["configuration"]
+    assert broken == problem(
+        "configuration",
+        "cannot be used: shop.toml:1: bad (and 1 more)",
+        f"pidsup check {file}; what was read before stays in force",
+    )
+    assert (
+        found_of(**known, role="read")["configuration"].do == "as its user, or root: pidsupctl diff"
+    )
+    assert found_of(files=[str(file)], read_s=-60.0)["configuration"].level == "ok"
+    gone = found_of(files=["/nope"], found=differing("gone"))["configuration"]
+    assert gone.level == "problem"
 
 
 def test_drop_ins_that_were_added_since_are_told(tmp_path: Path) -> None:
@@ -99,9 +146,10 @@ def test_drop_ins_that_were_added_since_are_told(tmp_path: Path) -> None:
     for path in (file, folder / "old.toml", folder / "new.toml", folder / "note.txt"):
         path.touch()
     read = [str(file), str(folder / "old.toml")]
-    found = found_of(files=read, up_s=-60.0)["configuration"]
+    found = found_of(files=read, read_s=-60.0, found=differing(differences=1))["configuration"]
     assert found.what.endswith(f" ago: {folder}/new.toml (new)")
-    assert found_of(files=[*read, f"{folder}/new.toml"], up_s=-60.0)["configuration"].level == "ok"
+    read.append(f"{folder}/new.toml")
+    assert found_of(files=read, read_s=-60.0)["configuration"].level == "ok"
 
 
 def test_failed_slots_are_problems_and_say_how_to_go_on() -> None:
@@ -145,7 +193,7 @@ def test_output_that_cannot_be_written_is_a_problem_with_its_own_cure(why: str, 
     trouble = f"cannot write /x/full.log: {why}, for 40 s"
     full = slot("web:1", dropped_bytes=2048, output_trouble=trouble)
     answer = status(watcher("web", full), version=__version__, files=[], pid=0)
-    assert [f for f in doctor_supervisors.of_one(answer) if f.subject == "output"] == [
+    assert [f for f in doctor_supervisors.of_one(answer, dict) if f.subject == "output"] == [
         problem("output", f"web:1: {trouble}", f"{do}; it goes on by itself then"),
         warning(
             "output",

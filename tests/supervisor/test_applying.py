@@ -55,9 +55,11 @@ class Scene:
         self.reloading: list[bool] = []
         self.files: list[tuple[str, ...]] = []
         self.changes = Changes(lambda: 0.0, lambda _: None)
+        self.time = 1000.0
         silent = SimpleNamespace(info=_nothing, warning=_nothing, error=_nothing)
         supervisor: Any = SimpleNamespace(
             shutting_down=False,
+            kernel=SimpleNamespace(now=lambda: self.time),
             log=silent,
             changes=self.changes,
             listeners=self.listeners,
@@ -124,6 +126,18 @@ def test_at_the_answer_all_is_done(scene: Scene) -> None:
     change.when_over(answered)
     scene.reader.has_read(Reading([], (), [gone], Config("shop", (), ())))
     assert refused == [True]
+
+
+def test_when_it_was_read_is_known(scene: Scene) -> None:
+    """What is in force may be older than what was tried since, and is as old as its reading."""
+    read_at = []
+    for reading in (Reading(["cannot"]), NOTHING_NEW):
+        scene.time += 10
+        scene.apply()
+        scene.time += 1
+        scene.reader.has_read(reading)
+        read_at.append(scene.applying.read_at)
+    assert read_at == [1000.0, 1021.0]
 
 
 def test_other_files_may_say_the_same(scene: Scene) -> None:

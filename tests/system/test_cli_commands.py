@@ -455,8 +455,15 @@ def test_doctor_knows_a_running_supervisor(shop: Daemon) -> None:
     assert done.returncode == 1, "a slot has failed"
     assert "bad:0 has failed: exited with 3" in done.stdout
     assert "to do: pidsupctl logs bad:0" in done.stdout
-    shop.file.touch()
-    assert "changed since it was read" in shop.ctl("doctor", "-q").stdout
+    text = shop.file.read_text()
+    shop.file.write_text(text + "[watchers.more]\ncommand = 'sleep 1000'\n")
+    assert "to do: pidsupctl diff, and then pidsupctl apply" in shop.ctl("doctor", "-q").stdout
+    shop.ctl("apply")
+    assert "configuration" not in shop.ctl("doctor", "-q").stdout
+    shop.file.write_text("x")
+    said = shop.ctl("doctor", "-q").stdout
+    assert f"cannot be used: {shop.file}:1: not valid TOML" in said
+    assert f"to do: pidsup check {shop.file};" in said
 
 
 def test_why_output_cannot_be_written_is_said_everywhere(daemon: Start, tmp_path: Path) -> None:

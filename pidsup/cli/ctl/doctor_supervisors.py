@@ -6,11 +6,12 @@ import errno
 import os
 import shlex
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 
 from pidsup import __version__
 from pidsup.cli.ctl.arguments import Given
-from pidsup.cli.ctl.endings import Complaint
+from pidsup.cli.ctl.endings import NO_RIGHTS, Complaint
 from pidsup.cli.ctl.finding import Finding, ok, problem, warning
 from pidsup.cli.ctl.reach import answers, of_others, reach, whose
 from pidsup.cli.ctl.words import clean, duration, many, size
@@ -19,6 +20,7 @@ from pidsup.control.paths import address, base, names, shown
 from pidsup.control.protocol import Message
 
 _NAMED = 5  # slots that are named
+_READING_S = 35.0  # the supervisor gives up a reading before
 #: Why output cannot be written -> what to do.
 _CURES = {
     (errno.ENOSPC, errno.EDQUOT): "make room there, or let stdout and stderr go elsewhere",
@@ -37,6 +39,7 @@ def findings(given: Given) -> Iterator[Finding]:
     try:
         with reach(given) as client:
             answer = client.call("Status", within_s=5)
+            yield from of_one(answer, lambda: client.call("Diff", within_s=_READING_S))
     except NotAnswering:
         yield problem(
             "supervisor",
@@ -44,9 +47,26 @@ def findings(given: Given) -> Iterator[Finding]:
             "look at its state with ps; kill -CONT it if that is T",
         )
     except (Complaint, NotRunning, CallFailed, OSError) as error:
-        yield problem("supervisor", str(error), "start it, or choose another by -n")
-    else:
-        yield from of_one(answer)
+        yield problem("supervisor", str(error), _to_reach(given, error))
+
+
+def _to_reach(given: Given, error: Exception) -> str:
+    """Return what to do about one that cannot be asked: whose rights that takes."""
+    is_complaint = isinstance(error, Complaint) and error.code == NO_RIGHTS
+    is_denied = isinstance(error, CallFailed) and error.name == "Denied"
+    if is_complaint or is_denied or isinstance(error, PermissionError):
+        return f"run it as {_owner(given)}root, or be named in the [control] of its configuration"
+    return "start it, or choose another by -n"
+
+
+def _owner(given: Given) -> str:
+    """Return "ann, " for the user of the supervisor that is meant, "" where that is root."""
+    places = [given.socket or "", *(path for name, path, _ in of_others() if name == given.name)]
+    for place in places:
+        with suppress(OSError):
+            uid = os.stat(place).st_uid
+            return f"{whose(uid)}, or " if uid else ""
+    return ""
 
 
 def _there(alive: list[str]) -> Iterator[Finding]:
@@ -80,10 +100,10 @@ def _may_ask(path: str) -> bool:
     return True
 
 
-def of_one(answer: Message) -> Iterator[Finding]:
-    """Look at type Status of one supervisor."""
+def of_one(answer: Message, compare: Callable[[], Message]) -> Iterator[Finding]:
+    """Look at type Status of one supervisor, and where its files were changed, at Diff."""
     yield _version(answer)
-    yield from _files(answer)
+    yield from _files(answer, compare)
     if answer["state"] == "stopping":
         yield warning(
             "state", "it is shutting down", "nothing: pidsupctl status shows how far it is"
@@ -103,25 +123,44 @@ def _version(answer: Message) -> Finding:
     return ok("version", running)
 
 
-def _files(answer: Message) -> Iterator[Finding]:
-    started_at = time.time() - answer["up_s"]
-    changed = []
+def _files(answer: Message, compare: Callable[[], Message]) -> Iterator[Finding]:
+    changed, files = _changed(answer), answer.get("files", ())
+    if not changed:
+        if files:
+            yield ok("configuration", "as it was read")
+        return
+    what = f"changed since it was read {duration(_read_s(answer))} ago: {', '.join(changed)}"
+    if answer.get("role") != "admin":
+        yield warning("configuration", what, "as its user, or root: pidsupctl diff")
+        return
+    found = compare()
+    if found["problems"]:
+        first, *others = map(clean, found["problems"])
+        why = f"cannot be used: {first}" + (f" (and {len(others)} more)" if others else "")
+        check = f"pidsup check {shlex.quote(files[0])}; what was read before stays in force"
+        yield problem("configuration", why, check)
+    elif found["differences"]:
+        yield warning("configuration", what, "pidsupctl diff, and then pidsupctl apply")
+    else:
+        yield ok("configuration", f"{what}; nothing differs")
+
+
+def _read_s(answer: Message) -> float:
+    return float(answer["read_s"] if "read_s" in answer else answer["up_s"])
+
+
+def _changed(answer: Message) -> list[str]:
+    """Return the files that are not as they were when they were read."""
+    read_at = time.time() - _read_s(answer)
     files = answer.get("files", ())
+    changed = []
     for path in files:
         try:
-            if os.stat(path).st_mtime > started_at:
+            if os.stat(path).st_mtime > read_at:
                 changed.append(path)
         except OSError:
             changed.append(f"{path} (gone)")
-    changed += [f"{path} (new)" for path in _drop_ins(files) if path not in files]
-    if changed:
-        yield warning(
-            "configuration",
-            f"changed since it was read {duration(answer['up_s'])} ago: {', '.join(changed)}",
-            f"pidsup check {shlex.quote(files[0])}, then restart the supervisor",
-        )
-    elif files:
-        yield ok("configuration", "as it was read")
+    return changed + [f"{path} (new)" for path in _drop_ins(files) if path not in files]
 
 
 def _drop_ins(files: Sequence[str]) -> list[str]:
