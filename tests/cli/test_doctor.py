@@ -14,6 +14,7 @@ from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import NO_RIGHTS, Complaint
 from pidsup.cli.ctl.finding import Finding, ok, problem, warning
 from pidsup.client import CallFailed
+from pidsup.output.journal import LOST
 from tests.cli.canned import NARROW, PIPE, down, exit_, slot, status, watcher
 from tests.support import needs_root
 
@@ -201,6 +202,14 @@ def test_output_that_cannot_be_written_is_a_problem_with_its_own_cure(why: str, 
             "mend what cannot be written first; the supervisor's log tells of the rest",
         ),
     ]
+
+
+def test_without_a_journal_it_does_not_go_on_by_itself() -> None:
+    trouble = f"the journal cannot be reached: Connection refused, for 40 s; {LOST}"
+    lost = slot("web:1", output_trouble=trouble)
+    answer = status(watcher("web", lost), version=__version__, files=[], pid=0)
+    do = "start systemd-journald.socket, then restart the watcher"
+    assert problem("output", f"web:1: {trouble}", do) in doctor_supervisors.of_one(answer)
 
 
 def test_findings_are_lines_with_what_to_do_below() -> None:

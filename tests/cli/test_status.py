@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from pidsup.cli.ctl import status as command
+from pidsup.cli.ctl.layout import GAP, broken
 from pidsup.cli.ctl.slots import ranges
-from pidsup.cli.ctl.terminal import Terminal
+from pidsup.cli.ctl.terminal import Terminal, cells
 from tests.cli.canned import (
     COLOURED,
     IN_UTC,
@@ -257,3 +258,32 @@ def test_what_a_worker_says_of_itself_comes_last_and_is_cut() -> None:
     assert second.strip().startswith("says: 4 clients \\x1b[2J, all of them served")
     assert (len(second), second[-1]) == (80, "…")
     assert not any("says" in line for line in others)
+
+
+def test_wide_characters_take_two_columns_each() -> None:
+    """What is cut, and what is broken, fits; marks that are put on a letter take none."""
+    reason = "設定がありません " * 20
+    says = "日本語" * 30
+    answer = status(
+        watcher("web", slot("web:0", status=says)),
+        watcher("old", down("old:0", reason=reason, due_s=1.0, last_exit=exit_(last_lines=[says]))),
+    )
+    lines = shown(answer, NARROW)
+    assert max(map(cells, lines)) == 80
+    assert "\n".join(lines).count("設定がありません") == 20
+    cut = [line for line in lines if line.endswith("…")]
+    assert len(cut) == 2
+    assert all(cells(line) in (79, 80) for line in cut)
+    assert NARROW.cut("e\u0301" * 80, 80) == "e\u0301" * 80
+    assert NARROW.cut("é日本", 4) == "é日…"
+
+
+@pytest.mark.parametrize(
+    "text", ["word " * 30, "日本語 " * 30, "x" * 99, "語" * 99, "e\u0301" * 99]
+)
+@pytest.mark.parametrize("columns", [1, 5, 8, 9, 20])
+def test_every_text_is_broken_into_all_of_its_pieces(text: str, columns: int) -> None:
+    """However little room there is."""
+    pieces = broken(text, Terminal(columns))
+    assert "".join("".join(pieces).split()) == text.replace(" ", "")
+    assert all(cells(piece) <= max(8, columns) + GAP for piece in pieces)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
-from pidsup.cli.ctl.terminal import Terminal
+from pidsup.cli.ctl.terminal import Terminal, cells, fitting
 
 GAP = 2  #: blanks between facts
 _LEAST = 8  # columns for names
@@ -43,13 +43,13 @@ def flow(start: str, width: int, facts: list[Fact], terminal: Terminal) -> list[
         lines, current, at = [], start, width
     for style, text in facts:
         gap = GAP if at > width or not lines else 0
-        if columns is not None and at + gap + len(text) > columns and at > width:
+        if columns is not None and at + gap + cells(text) > columns and at > width:
             lines.append(current.rstrip())
             current, at, gap = " " * (width + GAP), width + GAP, 0
         for piece in _pieces(style, text, columns, at + gap, width + GAP, terminal):
             if piece is not None:
                 current += " " * gap + terminal.paint("dim" if style == "cut" else style, piece)
-                at += gap + len(piece)
+                at += gap + cells(piece)
                 gap = 0
             else:  # a break
                 lines.append(current.rstrip())
@@ -70,16 +70,17 @@ def _pieces(  # noqa: PLR0917  all of them are where it stands
     style: str, text: str, columns: int | None, at: int, indent: int, terminal: Terminal
 ) -> list[str | None]:
     """Return a fact in pieces that fit, None between them for a new line."""
-    if columns is None or at + len(text) <= columns:
+    if columns is None or at + cells(text) <= columns:
         return [text]
     if style == "cut":
         return [terminal.cut(text, max(8, columns - at))]
     pieces: list[str | None] = []
     room = columns - at
-    while len(text) > room:
-        end = text.rfind(" ", 0, room + 1)
+    while cells(text) > room:
+        most = fitting(text, room)
+        end = text.rfind(" ", 0, most + 1)
         if end <= 0:
-            end = max(8, room)
+            end = most if room >= 8 else fitting(text, 8)
         pieces += [text[:end], None]
         text = text[end:].lstrip()
         room = max(8, columns - indent)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 TYPE_CHECKING = False  # importing `typing` would cost each pidsupctl 2 ms
 if TYPE_CHECKING:
@@ -60,9 +60,34 @@ class Terminal:
 
     def cut(self, text: str, columns: int) -> str:
         """Shorten text without colours to so many columns."""
-        if len(text) <= columns:
+        if cells(text) <= columns:
             return text
-        return text[: max(0, columns - len(self.ellipsis))] + self.ellipsis
+        return text[: fitting(text, columns - len(self.ellipsis))] + self.ellipsis
+
+
+def cells(text: str) -> int:
+    """Return how many columns a text takes: of east Asia's characters many take two."""
+    return len(text) if text.isascii() else sum(_cells(text))
+
+
+def fitting(text: str, columns: int) -> int:
+    """Return how many characters of a text fit into so many columns."""
+    if text.isascii():
+        return max(0, columns)
+    at = 0
+    for count, width in enumerate(_cells(text)):
+        at += width
+        if at > columns:
+            return count
+    return len(text)
+
+
+def _cells(text: str) -> Iterator[int]:
+    from unicodedata import category, east_asian_width
+
+    for character in text:
+        wide = east_asian_width(character) in ("W", "F")
+        yield 2 if wide else category(character) not in ("Mn", "Me", "Cf")
 
 
 def standard_output(colour: str = "auto") -> Terminal:
