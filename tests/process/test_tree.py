@@ -6,8 +6,8 @@ import os
 import signal
 from collections import Counter
 from collections.abc import Callable
-from subprocess import Popen
 from pathlib import Path
+from subprocess import Popen
 
 import pytest
 
@@ -340,4 +340,9 @@ def test_the_processes_of_a_tree_are_all_in_it(world_of_groups: World) -> None:
     child.signal(signal.SIGKILL, Whom.ALL)
     os.kill(left, signal.SIGKILL)  # whose ancestry was lost before anybody looked
     world_of_groups.await_end(child)
-    wait_until(lambda: world_of_groups.reap_orphans() or not Path(f"/proc/{left}").exists())
+
+    def is_gone() -> bool:
+        world_of_groups.reap_orphans()
+        return not Path(f"/proc/{left}").exists()
+
+    wait_until(is_gone)
