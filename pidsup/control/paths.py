@@ -18,6 +18,20 @@ def base() -> str:
     return f"{os.environ.get('TMPDIR') or '/tmp'}/pidsup-{os.geteuid()}"  # noqa: S108  rundir checks whose it is
 
 
+def of_systemd(name: str) -> str | None:
+    """Return the directory that systemd has made for us, None if it has not.
+
+    That is RuntimeDirectory=pidsup/NAME, systemd.exec(5): others find it, whatever /tmp we see.
+    """
+    for path in os.environ.get("RUNTIME_DIRECTORY", "").split(":"):
+        try:
+            if path.endswith(f"/pidsup/{name}") and os.lstat(path).st_uid == os.geteuid():
+                return path
+        except OSError:
+            continue
+    return None
+
+
 def names() -> list[str]:
     """Return the names of the supervisors of this user that have a socket, dead ones too."""
     try:

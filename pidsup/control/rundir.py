@@ -1,5 +1,7 @@
 """The runtime directory of one supervisor: made, locked, and removed at the end.
 
+One that systemd has made for it is emptied, and left to systemd.
+
 Where nothing can be written, in a container with a read-only root, say, the lock and
 the control socket are abstract, unix(7): they are in no file system, and who connects
 is known by his credentials in either case.
@@ -14,7 +16,7 @@ import os
 import socket
 import stat
 
-from pidsup.control.paths import SOCKET, abstract_address, base
+from pidsup.control.paths import SOCKET, abstract_address, base, of_systemd
 from pidsup.errors import AlreadyRunning
 
 _LOCK = "lock"
@@ -35,13 +37,15 @@ class RuntimeDirectory:
         AlreadyRunning when another supervisor has it; PermissionError when something
         there belongs to another user, as the temporary directory is everybody's.
         """
-        self.path: str | None = f"{base()}/{name}"  #: None where there is no directory
+        given = of_systemd(name)
+        self._made = [base(), f"{base()}/{name}"] if given is None else []  # by us
+        self.path: str | None = given or self._made[-1]  #: None where there is no directory
         self.address = f"{self.path}/{SOCKET}"  #: of the control socket
         if len(os.fsencode(self.address)) > _LONGEST_PATH:
             raise OSError(errno.ENAMETOOLONG, f"{self.address!r} is too long for a socket")
         self._bound: socket.socket | None = None  # what holds an abstract lock
         try:
-            self.lock_fd = _make_and_lock(self.path, public=public)
+            self.lock_fd = self._make_and_lock(self.path, public=public)
         except OSError as error:
             if error.errno not in _CANNOT_WRITE:
                 raise
@@ -49,10 +53,18 @@ class RuntimeDirectory:
             self._bound = _lock_abstract(f"{self.address}/{_LOCK}")
             self.lock_fd = self._bound.fileno()
 
+    def _make_and_lock(self, path: str, *, public: bool) -> int:
+        lock_fd = -1
+        while lock_fd < 0:
+            for part in self._made or [path]:
+                _make(part, 0o755 if public or os.geteuid() == 0 else 0o700)
+            lock_fd = _lock(f"{path}/{_LOCK}")
+        return lock_fd
+
     def open_up(self) -> None:
         """Let others than its owner pass through it."""
-        for part in (base(), self.path):
-            if part is not None and self.path is not None:
+        if self.path is not None:
+            for part in self._made or [self.path]:
                 _make(part, 0o755)
 
     def notify(self, *, in_files: bool = True) -> str:
@@ -76,8 +88,9 @@ class RuntimeDirectory:
         for name in (SOCKET, _LOCK):
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(f"{self.path}/{name}")
-        with contextlib.suppress(OSError):  # somebody has put something into it
-            os.rmdir(str(self.path))
+        if self._made:
+            with contextlib.suppress(OSError):  # somebody has put something into it
+                os.rmdir(str(self.path))
         os.close(self.lock_fd)
 
 
@@ -87,15 +100,6 @@ def _remove_sockets(directory: str) -> None:
         for name in os.listdir(directory):
             os.unlink(f"{directory}/{name}")
         os.rmdir(directory)
-
-
-def _make_and_lock(path: str, *, public: bool) -> int:
-    lock_fd = -1
-    while lock_fd < 0:
-        for part in (base(), path):
-            _make(part, 0o755 if public or os.geteuid() == 0 else 0o700)
-        lock_fd = _lock(f"{path}/{_LOCK}")
-    return lock_fd
 
 
 def _make(path: str, mode: int) -> None:

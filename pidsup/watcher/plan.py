@@ -134,7 +134,16 @@ def _variables(spec: WatcherSpec, around: Surroundings) -> dict[str, str]:
 def _inherited(spec: WatcherSpec, around: Surroundings) -> dict[str, str]:
     if not spec.inherit_environment:
         return {"PATH": DEFAULT_PATH}
-    return {k: v for k, v in around.environment.items() if k not in PROTOCOL_VARIABLES}
+    found = {k: v for k, v in around.environment.items() if k not in PROTOCOL_VARIABLES}
+    paths = found.pop("RUNTIME_DIRECTORY", "").split(":")
+    if theirs := [path for path in paths if path and not _is_of_supervisor(path)]:
+        found["RUNTIME_DIRECTORY"] = ":".join(theirs)
+    return found
+
+
+def _is_of_supervisor(path: str) -> bool:
+    """Tell whether a runtime directory is that of a supervisor: its workers own nothing there."""
+    return os.path.basename(os.path.dirname(path)) == "pidsup"
 
 
 # --- descriptors

@@ -83,6 +83,30 @@ def test_containers_that_share_a_network_do_not_share_abstract_names() -> None:
     assert here != there
 
 
+def test_a_directory_that_systemd_has_made_is_used_and_left_empty(
+    own_base: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """RuntimeDirectory=pidsup/web; others that it has made are not ours."""
+    given, other = tmp_path / "run/pidsup/web", tmp_path / "run/web"
+    for each in (given, other):
+        each.mkdir(parents=True)
+    monkeypatch.setenv("RUNTIME_DIRECTORY", f"{other}:{given}")
+    place = RuntimeDirectory("web")
+    assert place.address == f"{given}/{paths.SOCKET}"
+    assert place.notify() == f"{given}/notify"
+    place.open_up()
+    with pytest.raises(AlreadyRunning):
+        RuntimeDirectory("web")
+    Path(place.address).touch()
+    place.close()
+    assert list(given.iterdir()) == []
+    assert not own_base.exists()
+    monkeypatch.setenv("RUNTIME_DIRECTORY", f"{other}:/nope/pidsup/web")
+    place = RuntimeDirectory("web")
+    assert place.path == f"{own_base}/web"
+    place.close()
+
+
 def test_workers_talk_to_a_path_that_goes_with_the_directory(own_base: Path) -> None:
     """With whatever a run that was killed has left there."""
     place = RuntimeDirectory("web")

@@ -375,6 +375,32 @@ def test_the_service_can_be_another_users(installed: Box) -> None:
     assert not installed.path(f"/tmp/pidsup-{user.uid}/shop").exists()
 
 
+@pytest.mark.parametrize("who", ["User={}\nPrivateTmp=yes", "DynamicUser=yes"])
+def test_the_supervisor_of_another_user_is_found_where_systemd_has_made_its_directory(
+    installed: Box, who: str
+) -> None:
+    """Whatever /tmp it sees; its workers have no part in that directory."""
+    user = installed.user()
+    configure(installed, """
+        [watchers.web]
+        command = ["sh", "-c", "echo ${RUNTIME_DIRECTORY-none} > /tmp/seen; sleep 1000"]
+        """)  # fmt: skip
+    lines = f"[Service]\n{who.format(user.name)}\nRuntimeDirectory=pidsup/%i\n"
+    installed.put(f"{_DROP_INS}/user.conf", lines)
+    installed.systemctl("daemon-reload")
+    installed.systemctl("start", "pidsup@shop")
+    socket = installed.path("/run/pidsup/shop/control.sock")
+    assert socket.stat().st_uid != 0
+    configure(installed, "watchers.web.command = 'sleep 1001'")
+    installed.systemctl("reload", "pidsup@shop")
+    assert "ready" in ctl(installed, "status")
+    assert "ready" in installed.run(installed.pidsupctl, "status").stdout
+    main = installed.show("pidsup@shop", "MainPID")["MainPID"]
+    assert installed.path(f"/proc/{main}/root/tmp/seen").read_text() == "none\n"
+    installed.systemctl("stop", "pidsup@shop")
+    assert not socket.parent.exists()
+
+
 def test_a_users_own_systemd_runs_it_as_well(box: Box) -> None:
     user = box.user()
     out = box.run(box.pidsup, "install-units", "--user", user=user).stdout

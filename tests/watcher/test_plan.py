@@ -129,6 +129,17 @@ def test_the_supervisors_environment_is_inherited_without_what_is_its_own(start:
     assert variables(one) == {"PATH": DEFAULT_PATH, "HOME": "/mine", "NEW": "1"}
 
 
+def test_runtime_directories_are_inherited_but_for_a_supervisors(
+    start: Start, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for value, theirs in (
+        ("/run/pidsup/shop", None),
+        ("/run/pidsup/shop:/run/shop:/run/x", "/run/shop:/run/x"),
+    ):
+        monkeypatch.setitem(OURS, "RUNTIME_DIRECTORY", value)
+        assert variables(start(spec())).get("RUNTIME_DIRECTORY") == theirs
+
+
 def test_an_environment_of_its_own_begins_with_path_alone(start: Start) -> None:
     one = start(spec(environment={"NEW": "1"}, inherit_environment=False))
     assert variables(one) == {"PATH": DEFAULT_PATH, "NEW": "1"}

@@ -51,6 +51,9 @@ def _of_another(name: str | None, why: str) -> Client:
     alive = [one for one in found if answers(one[1])]
     if not alive:
         raise Complaint(why, NOT_RUNNING)
+    if len(alive) > 1:  # who may not connect is told that each of them answers
+        there = listening()
+        alive = [one for one in alive if one[1] in there] or alive
     if len(alive) > 1:
         listed = "\n".join(f"  --socket {shown(path)}  ({whose(uid)})" for _, path, uid in alive)
         raise Complaint(f"several supervisors are meant, choose one:\n{listed}", NOT_RUNNING)
@@ -69,7 +72,10 @@ def _hint() -> str:
 
 
 def of_others() -> Iterator[tuple[str, str, int]]:
-    """Yield name, address and owner: for root, users' supervisors; for a user, root's."""
+    """Yield name, address and owner: for root, users' supervisors; for a user, root's.
+
+    And what root's systemd has made a directory for.
+    """
     yield from _abstract_of_others()
     if os.geteuid() != 0:
         yield from _within(_ROOTS, 0)
@@ -108,8 +114,10 @@ def _within(directory: str, uid: int) -> Iterator[tuple[str, str, int]]:
     for name in filter(is_name, _listed(directory)):  # others can make any
         path = f"{directory}/{name}/{SOCKET}"
         try:
-            if os.lstat(directory).st_uid == uid and os.path.exists(path):
-                yield name, path, uid
+            owner = os.lstat(f"{directory}/{name}").st_uid
+            is_theirs = os.lstat(directory).st_uid == uid and uid in (0, owner)
+            if is_theirs and os.path.exists(path):
+                yield name, path, owner
         except OSError:
             continue
 
@@ -130,6 +138,15 @@ def answers(path: str) -> bool:
     except (NotRunning, OSError):
         return False
     return True
+
+
+def listening() -> frozenset[str]:
+    """Return the paths of the Unix sockets that are bound, of our network namespace."""
+    try:
+        with open("/proc/net/unix", encoding="utf-8", errors="replace") as file:
+            return frozenset("/" + line.rstrip("\n").partition(" /")[2] for line in file)
+    except OSError:
+        return frozenset()
 
 
 def whose(uid: int) -> str:
