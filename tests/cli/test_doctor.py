@@ -209,7 +209,9 @@ def test_without_a_journal_it_does_not_go_on_by_itself() -> None:
     lost = slot("web:1", output_trouble=trouble)
     answer = status(watcher("web", lost), version=__version__, files=[], pid=0)
     do = "start systemd-journald.socket, then restart the watcher"
-    assert problem("output", f"web:1: {trouble}", do) in doctor_supervisors.of_one(answer)
+    assert problem("output", f"web:1: {trouble}", do) in list(
+        doctor_supervisors.of_one(answer, dict)
+    )
 
 
 def test_findings_are_lines_with_what_to_do_below() -> None:
