@@ -70,7 +70,7 @@ def _add_file(command: argparse.ArgumentParser) -> None:
 def _add_units_arguments(command: argparse.ArgumentParser) -> None:
     flag = functools.partial(command.add_argument, action="store_true")
     flag("--user", help="for your own systemd, and ~/.config/pidsup/NAME.toml")
-    flag("--hardened", help="add the drop-in hardened.conf to the services")
+    flag("--hardened", help="add the drop-in hardened.conf, which stays until it is removed")
     flag("--force", help="replace files that were changed")
     flag("--dry-run", help="print what would be written")
     command.add_argument(

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple
@@ -49,8 +49,9 @@ def main(given: argparse.Namespace) -> int:
             for path, text in files.items():
                 print(f"# {path}\n{text}")
             return OK
-        for path, text in files.items():
-            print(f"{path}: {_install(path, text, force=given.force)}")
+        done = {path: _install(path, text, force=given.force) for path, text in files.items()}
+        for path, what in done.items():
+            print(f"{path}: {what}")
         for left in _of_its_sockets(given):
             if str(left) not in files:
                 print(f"{left}: kept, but no socket of the configuration is for it: {_rid(left)}")
@@ -60,7 +61,7 @@ def main(given: argparse.Namespace) -> int:
     except OSError as error:
         print(f"pidsup: cannot write {error.filename!r}: {_why(error, given)}", file=sys.stderr)
         return FAILURE
-    return _finish(given)
+    return _finish(given, files, {path for path, what in done.items() if what != "unchanged"})
 
 
 def _why(error: OSError, given: argparse.Namespace) -> str:
@@ -231,7 +232,7 @@ def _write(path: str, text: str) -> None:
 # --- afterwards
 
 
-def _finish(given: argparse.Namespace) -> int:
+def _finish(given: argparse.Namespace, texts: Mapping[str, str], changed: Container[str]) -> int:
     target = _target(given)
     if not target.is_user and not target.is_elsewhere:
         _install_catalog(force=given.force)
@@ -241,19 +242,34 @@ def _finish(given: argparse.Namespace) -> int:
     code = _run(reload) if is_told else OK
     if not is_told:
         print(f"systemd has to read them: {' '.join(reload)}")
-    for line in _next_steps(given.files, target, " ".join(["systemctl", *user])):
-        print(line)
+    systemctl = " ".join(["systemctl", *user])
+    for file in given.files or [f"{target.configurations}/NAME.toml"]:
+        for line in _next_steps(file, target, systemctl, texts, changed):
+            print(f"next: {line}")
     return code
 
 
-def _next_steps(files: Sequence[str], target: Target, systemctl: str) -> Iterable[str]:
-    for file in files or [f"{target.configurations}/NAME.toml"]:
-        stem = Path(file).stem
-        wanted = f"{target.configurations}/{stem}.toml"
-        if os.path.realpath(file) != os.path.realpath(wanted):
-            yield f"next: put {file} where the service looks for it, {wanted}"
-        service = instance(stem).removesuffix(".service")
-        yield f"next: {systemctl} enable --now {service}, for {wanted}"
+def _next_steps(
+    file: str, target: Target, systemctl: str, texts: Mapping[str, str], changed: Container[str]
+) -> Iterable[str]:
+    """Yield what is to be done for a configuration; what runs has no other sockets by itself."""
+    stem = Path(file).stem
+    wanted = f"{target.configurations}/{stem}.toml"
+    if os.path.realpath(file) != os.path.realpath(wanted):
+        yield f"put {file} where the service looks for it, {wanted}"
+    service = instance(stem).removesuffix(".service")
+    paths = [path for path, text in texts.items() if _is_socket_of(service, path, text)]
+    sockets = " ".join(map(os.path.basename, paths))
+    if not sockets:
+        yield f"{systemctl} enable --now {service}, for {wanted}"
+        return
+    if any(path in changed for path in paths):
+        yield f"{systemctl} stop {sockets} {service}, for what runs keeps the sockets that it has"
+    yield f"{systemctl} enable --now {sockets}, for {wanted}: a connection starts {service}"
+
+
+def _is_socket_of(service: str, path: str, text: str) -> bool:
+    return path.endswith(".socket") and f"Service={service}.service" in text.splitlines()
 
 
 def _install_catalog(*, force: bool) -> None:

@@ -240,7 +240,14 @@ def test_sockets_that_systemd_holds_get_units(
     assert drop_in.endswith("[Service]\nSockets=pidsup-shop-http.socket pidsup-shop-admin.socket\n")
     out = capsys.readouterr().out
     assert f"next: put {file} where the service looks for it, /etc/pidsup/shop.toml\n" in out
-    assert "next: systemctl enable --now pidsup@shop, for /etc/pidsup/shop.toml\n" in out
+    sockets = "pidsup-shop-http.socket pidsup-shop-admin.socket"
+    stop = f"next: systemctl stop {sockets} pidsup@shop, for what runs keeps the sockets"
+    enable = f"next: systemctl enable --now {sockets}, for /etc/pidsup/shop.toml: a connection"
+    assert stop in out
+    assert enable in out
+    assert install(directory, file) == 0
+    again = capsys.readouterr().out
+    assert (stop in again, enable in again) == (False, True)
 
 
 def test_every_kind_of_socket_has_its_word(tmp_path: Path, directory: Path) -> None:

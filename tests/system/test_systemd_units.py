@@ -306,6 +306,15 @@ def test_systemd_holds_a_socket_and_pidsup_serves_it(box: Box) -> None:
     box.systemctl("start", "pidsup@shop")  # which brings its socket
     assert get(box, "http://127.0.0.1:8081/").startswith("0 ")
 
+    file = box.path("/etc/pidsup/shop.toml")
+    file.write_text(file.read_text().replace("8081", "8082"))
+    refused = box.systemctl("reload", "pidsup@shop", check=False)
+    assert refused.returncode != 0
+    out = box.run(box.pidsup, "install-units", "/etc/pidsup/shop.toml").stdout
+    for command in re.findall("next: (systemctl .*?),", out):
+        box.run(*command.split())
+    assert get(box, "http://127.0.0.1:8082/").startswith("0 ")
+
 
 def test_ordinary_workers_do_not_notice_the_hardened_sandbox(box: Box) -> None:
     """Another user, sockets of both kinds, files, gunicorn."""
