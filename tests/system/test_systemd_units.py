@@ -94,7 +94,8 @@ def test_what_is_installed_is_all_known_to_this_systemd(box: Box) -> None:
     out = box.run(box.pidsup, "install-units", "--hardened", "/etc/pidsup/shop.toml").stdout
     units = "/etc/systemd/system"
     assert f"{units}/pidsup@.service: written\n" in out
-    assert "next: systemctl enable --now pidsup@shop, for /etc/pidsup/shop.toml\n" in out
+    socket = "pidsup-shop-http.socket"
+    assert f"next: systemctl enable --now {socket}, for /etc/pidsup/shop.toml: a" in out
     for unit in ("pidsup.service", "pidsup@shop.service", "pidsup-shop-http.socket"):
         assert box.show(unit, "LoadState", "NeedDaemonReload") == {
             "LoadState": "loaded",
