@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Iterable
+from functools import cache
 
 from pidsup.config.model import Config, WatcherSpec
 from pidsup.kernel import Exit, Kernel
@@ -251,11 +252,16 @@ class Supervisor:
             self.loop.call_soon(self._look)
 
     def _look(self) -> None:
-        """Go on with the watchers that waited for others, and end when all are down."""
+        """Go on with the watchers that waited for others, and end when all are down.
+
+        Each of those others is looked at once, however many come after it.
+        """
         self._looking = False
-        for watcher in self.watchers.values():
-            starts = watcher.waits_to_start() and not self.held_up_by(watcher)
-            if starts or (watcher.waits_to_stop() and self.may_stop(watcher)):
+        is_started, goes_down = cache(Watcher.is_started), cache(Watcher.is_going_down)
+        for name, watcher in self.watchers.items():
+            starts = watcher.waits_to_start() and all(map(is_started, self._after[name]))
+            stops = watcher.waits_to_stop() and not any(map(goes_down, self._before[name]))
+            if starts or stops:
                 watcher.reconcile()
         self._end_if_down()
 

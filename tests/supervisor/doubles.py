@@ -24,7 +24,7 @@ def slot(name: str, state: State = State.READY, **facts: Any) -> Any:
         "output": None,
         "outdated": lambda: False,
     }
-    return _Standing(**{**standing, **facts})
+    return Standing(**{**standing, **facts})
 
 
 def watcher(name: str, *slots: Any, running: bool = True) -> Any:
@@ -47,7 +47,7 @@ def watchers(**counts: int) -> dict[str, Any]:
     }
 
 
-class _Standing(SimpleNamespace):
+class Standing(SimpleNamespace):
     """Facts that can be a key, as a slot is."""
 
     __hash__ = object.__hash__  # type: ignore[assignment]  # what it inherits has none
