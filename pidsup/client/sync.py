@@ -86,6 +86,7 @@ class Client:
             self._socket.sendall(encode(call(method, parameters)))
             if when_slow is not None and not self._answers_within(_SLOW_S):
                 when_slow()
+                within_s = None if within_s is None else max(0.001, within_s - _SLOW_S)
             if within_s is not None and not self._answers_within(within_s):
                 raise NotAnswering("the supervisor does not answer; is it stopped?")
         except (BrokenPipeError, ConnectionResetError) as error:

@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -493,6 +494,26 @@ def test_doctor_works_without_a_supervisor() -> None:
     done = run("pidsupctl", "-n", "no-such-supervisor", "doctor")
     assert done.returncode == 1
     assert "no supervisor 'no-such-supervisor' is running" in done.stdout
+
+
+def test_status_says_that_it_still_waits_for_one_that_hangs(daemon: Start) -> None:
+    it = daemon("watchers.a.command = 'sleep 1000'")
+    it.send(signal.SIGSTOP)
+    began_at = time.monotonic()
+    try:
+        asking = subprocess.Popen(
+            [BIN / "pidsupctl", "-n", it.name, "status"], stderr=subprocess.PIPE
+        )
+        assert asking.stderr is not None
+        with asking:
+            first = read_line(asking.stderr.fileno())
+            early = time.monotonic() - began_at
+            rest = asking.stderr.read()
+    finally:
+        it.send(signal.SIGCONT)
+    assert first == b"the supervisor does not answer yet, waiting\n"
+    assert early < 4.5
+    assert (asking.returncode, b"does not answer; is it stopped?" in rest) == (8, True)
 
 
 def test_doctor_knows_one_that_hangs(daemon: Start) -> None:

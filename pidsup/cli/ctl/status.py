@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from pidsup.cli.ctl.arguments import Given
 from pidsup.cli.ctl.endings import NOT_AS_WANTED, OK
 from pidsup.cli.ctl.layout import Fact, beside, flow, name_columns
@@ -17,7 +19,9 @@ PATIENCE_S = 5.0  #: for an answer that is due at once
 def run(given: Given, client: Client) -> int:
     """Ask, print, and tell by the exit code whether all is as wanted."""
     selectors = given.selectors
-    answer = client.call("Status", within_s=PATIENCE_S, selectors=selectors or None)
+    answer = client.call(
+        "Status", when_slow=_slow, within_s=PATIENCE_S, selectors=selectors or None
+    )
     if given.quiet:
         pass
     elif given.output == "json":
@@ -38,6 +42,10 @@ def run(given: Given, client: Client) -> int:
             put(lines(answer, terminal, times, use=use, everyone=given.all or wide, wide=wide))
         put(changes(answer, here=not given.host))
     return OK if as_wanted(answer) else NOT_AS_WANTED
+
+
+def _slow() -> None:
+    print("the supervisor does not answer yet, waiting", file=sys.stderr)
 
 
 def names_one(selectors: list[str], answer: Message) -> bool:
