@@ -52,6 +52,10 @@ def test_the_documentation_lists_every_id() -> None:
     assert as_markdown() in (ROOT / "docs" / "journal.md").read_text()
 
 
+#: Events of a slot, which is named by what they are said through.
+_OF_SLOTS = ("worker ended", "cannot start worker", "message ignored", "descriptors not kept")
+
+
 def said_in_the_code() -> dict[str, set[str]]:
     """Return the facts that each event is said with anywhere."""
     found: dict[str, set[str]] = {"internal error": {"traceback"}, "log lines dropped": {"count"}}
@@ -60,7 +64,9 @@ def said_in_the_code() -> dict[str, set[str]]:
             if isinstance(node, ast.Call) and node.args:
                 first, facts = node.args[0], {k.arg for k in node.keywords if k.arg}
                 name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-                if name in (*LEVELS, "tell", "_log_end") and isinstance(first, ast.Constant):
+                if name in (*LEVELS, "tell", "_log_end", "_warn") and isinstance(
+                    first, ast.Constant
+                ):
                     found.setdefault(str(first.value), set()).update(facts)
     return found
 
@@ -79,7 +85,7 @@ def test_every_field_of_the_catalog_is_one_that_its_event_has() -> None:
         facts = of_all | {fact.upper() for fact in said.get(event, ())}
         if event not in said or event == "apply":  # a command's
             facts |= {"WHAT", "CHANGE", "ASKED_BY"}
-        if "SLOT" in facts or event in ("worker ended", "cannot start worker"):
+        if "SLOT" in facts or event in _OF_SLOTS:
             facts |= {"SLOT", "WATCHER", "NEXT"}
         text = CATALOG.read_text().partition(f"-- {message.id}\n")[2].partition("\n-- ")[0]
         assert set(re.findall("@PIDSUP_([A-Z_]+)@", text)) <= facts, event

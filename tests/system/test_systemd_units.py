@@ -55,6 +55,12 @@ def installed(box: Box) -> Box:
     return box
 
 
+def show_trees(box: Box) -> None:
+    """Let a service see our checkout, which may be in /tmp, in a /tmp of its own."""
+    trees = " ".join(box.trees)
+    box.put(f"{_DROP_INS}/trees.conf", f"[Service]\nBindReadOnlyPaths={trees}\n")
+
+
 def configure(box: Box, document: str, name: str = "shop") -> None:
     """Write a configuration."""
     box.put(f"/etc/pidsup/{name}.toml", dedent(document))
@@ -351,8 +357,7 @@ def test_ordinary_workers_do_not_notice_the_hardened_sandbox(box: Box) -> None:
     )
     box.run("install", "-d", "-m", "0777", "/var/lib/web")
     box.run(box.pidsup, "install-units", "--hardened")
-    trees = " ".join(box.trees)  # which may be in /tmp, and it gets one of its own
-    box.put(f"{_DROP_INS}/trees.conf", f"[Service]\nBindReadOnlyPaths={trees}\n")
+    show_trees(box)
     box.systemctl("daemon-reload")
     box.systemctl("start", "pidsup@shop")
     assert get(box, "http://127.0.0.1:8082/").startswith(f"{uid} ")
@@ -397,6 +402,7 @@ def test_the_supervisor_of_another_user_is_found_where_systemd_has_made_its_dire
         """)  # fmt: skip
     lines = f"[Service]\n{who.format(user.name)}\nRuntimeDirectory=pidsup/%i\n"
     installed.put(f"{_DROP_INS}/user.conf", lines)
+    show_trees(installed)
     installed.systemctl("daemon-reload")
     installed.systemctl("start", "pidsup@shop")
     socket = installed.path("/run/pidsup/shop/control.sock")
