@@ -62,6 +62,7 @@ class Spawner:
         self._kernel = kernel
         self._sources = sources
         self._queue: deque[Request] = deque()
+        self._tried_at = 0.0  # the latest
         self.children: dict[int, Child] = {}  #: those not reaped yet, by pid
 
     def request(self, requester: Requester) -> Request:
@@ -79,14 +80,18 @@ class Spawner:
             request.requester = None
             self._loop.call_soon(requester.spawn_failed, None)
 
-    def oldest_at(self) -> float | None:
-        """Return when the start was asked for that has waited longest, None if none waits."""
-        return self._queue[0].asked_at if self._queue else None
+    def stuck_since(self) -> float | None:
+        """Return since when starts wait, and none was tried; None if none waits.
+
+        However long that queue: where each takes seconds, on a dead disk, it gets on all the same.
+        """
+        return max(self._queue[0].asked_at, self._tried_at) if self._queue else None
 
     def _drain(self) -> None:
         until = self._kernel.now() + _SLICE_S
         made = 0
-        while self._queue and made < BATCH and self._kernel.now() <= until:
+        while self._queue and made < BATCH and (now := self._kernel.now()) <= until:
+            self._tried_at = now
             request = self._queue.popleft()
             if request.requester is not None:
                 requester, request.requester = request.requester, None

@@ -45,10 +45,10 @@ class Vitals:
 
     def _spawning(self, now: float) -> str:
         """Look whether starts that were asked for are made."""
-        since = self._supervisor.spawner.oldest_at()
+        since = self._supervisor.spawner.stuck_since()
         if since is None or now - since < LATE_S:
             return ""
-        return f"a start was asked for {now - since:.0f} s ago, and has not been tried"
+        return f"a start waits, and none has been tried for {now - since:.0f} s"
 
     def _slots(self, now: float) -> str:
         """Look whether each worker's death would be heard, and each deadline is kept."""

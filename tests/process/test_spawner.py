@@ -270,6 +270,21 @@ def test_slow_starts_are_made_in_smaller_batches(counted: World) -> None:
     counted.run_until(lambda: all("exited" in asker.diary for asker in askers))
 
 
+def test_a_queue_that_gets_on_is_not_stuck(world: World) -> None:
+    """However long somebody has waited in it, while others take their time."""
+    began_at = world.kernel.now()
+    for _ in range(100):
+        world.spawner.request(world.asker(["true"]))
+    stuck_since = world.spawner.stuck_since()
+    assert stuck_since is not None
+    assert stuck_since < world.kernel.now()
+    world.run_until(lambda: world.spawner.children)
+    later = world.spawner.stuck_since()
+    assert later is None or later > stuck_since > began_at
+    world.run_until(lambda: all("exited" in asker.diary for asker in world.askers))
+    assert world.spawner.stuck_since() is None
+
+
 def test_the_order_of_asking_is_the_order_of_the_starts(world: World) -> None:
     """And of the announcements."""
     prepared: list[int] = []

@@ -25,7 +25,7 @@ class Scene(Stage):
         super().__init__()
         self.oldest: float | None = None
         self.dead: int | None = None
-        self.spawner = SimpleNamespace(oldest_at=lambda: self.oldest, children={})
+        self.spawner = SimpleNamespace(stuck_since=lambda: self.oldest, children={})
         supervisor: Any = self
         self.vitals = Vitals(supervisor, supervisor)
         for n, slot in enumerate(self.watcher("web", State.READY, State.READY).slots.values()):
@@ -70,7 +70,7 @@ def _hang(scene: Scene) -> None:
         (_confuse, "nobody would hear of the end of web:1, pid 101"),
         (_unwatch, "nobody would hear of the end of web:1, pid 101"),
         (_oversleep, "a deadline of web:1 has passed 15 s ago"),
-        (_hang, "a start was asked for 15 s ago, and has not been tried"),
+        (_hang, "a start waits, and none has been tried for 15 s"),
     ],
 )
 def test_each_trouble_is_found(scene: Scene, breaks: Callable[[Scene], None], trouble: str) -> None:

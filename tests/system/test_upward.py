@@ -281,7 +281,7 @@ sys.exit(main())
 #: Methods that do nothing once they are broken, and what is found out about that.
 _BREAKS = {
     "pidsup.loop.sources:Sources._ready": "an event has been on its way for 0.1 s",
-    "pidsup.process.spawner:Spawner._drain": "a start was asked for 0 s ago, and has not",
+    "pidsup.process.spawner:Spawner._drain": "a start waits, and none has been tried for 0 s",
     "pidsup.process.child:Child.watch": "nobody would hear of the end of web:0",
     "pidsup.process.child:Child.reap": "has been dead for 0 s, and not reaped",
     "pidsup.watcher.slot:Slot._due": "a deadline of web:0 has passed 0 s ago",
