@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+import pidsup
 from pidsup.log.messages import MESSAGES, as_markdown
 
 ROOT = Path(__file__).parent.parent.parent
@@ -59,7 +60,7 @@ _OF_SLOTS = ("worker ended", "cannot start worker", "message ignored", "descript
 def said_in_the_code() -> dict[str, set[str]]:
     """Return the facts that each event is said with anywhere."""
     found: dict[str, set[str]] = {"internal error": {"traceback"}, "log lines dropped": {"count"}}
-    for path in (ROOT / "pidsup").rglob("*.py"):
+    for path in Path(pidsup.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and node.args:
                 first, facts = node.args[0], {k.arg for k in node.keywords if k.arg}
