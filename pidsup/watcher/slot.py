@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from pidsup.config.model import WatcherSpec
 from pidsup.kernel import Exit, Kernel, Plan, SpawnError
-from pidsup.log import Log
+from pidsup.log import Log, span
 from pidsup.loop.loop import Handle, Loop
 from pidsup.output.outputs import SlotOutput
 from pidsup.policy import restart
@@ -568,7 +568,7 @@ class Slot:
         if event is Event.START_DUE:
             assert self.child is not None  # noqa: S101  the deadline is a process'
             limit_s = self._owner.kernel.now() - self.child.started_at
-            self._condemn(Ending.TIMEOUT, f"it was not ready within {limit_s:.3g} s")
+            self._condemn(Ending.TIMEOUT, f"it was not ready within {span(limit_s)}")
         elif event is Event.WATCHDOG_DUE:
             self._condemn(Ending.WATCHDOG, f"it did not say WATCHDOG=1 for {self._watchdog_s:g} s")
         elif self.stopping_itself and self.state is State.READY:
