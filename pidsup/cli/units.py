@@ -124,6 +124,12 @@ def _version() -> int:
         )
         said = done.stdout
         return int(said.split()[1].partition("~")[0].partition(".")[0])
+    except FileNotFoundError as error:
+        why = "there is no systemctl, and so no systemd"
+        raise CannotInstall(
+            f"cannot install units: {why}; to write them for another machine: "
+            "--systemd-version N --directory DIR"
+        ) from error
     except (OSError, ValueError, IndexError, subprocess.CalledProcessError) as error:
         raise CannotInstall(
             f"cannot find out the version of systemd: {error}: say it with --systemd-version"
