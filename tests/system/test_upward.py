@@ -307,6 +307,8 @@ broken = lambda: os.path.exists({str(broken)!r})
 """
     file = tmp_path / "it.toml"
     file.write_text(
+        # Killed in the end, it could not remove its runtime directory: it has none.
+        "supervisor.control_socket = false\n"
         '[watchers.web]\ncommand = ["sleep", "1000"]\nrestart_delay = "10ms"\nmin_uptime = "1h"'
     )
     with (tmp_path / "log").open("w") as log:
