@@ -412,7 +412,8 @@ def test_the_supervisor_of_another_user_is_found_where_systemd_has_made_its_dire
     assert "ready" in ctl(installed, "status")
     assert "ready" in installed.run(installed.pidsupctl, "status").stdout
     main = installed.show("pidsup@shop", "MainPID")["MainPID"]
-    assert installed.path(f"/proc/{main}/root/tmp/seen").read_text() == "none\n"
+    seen = installed.path(f"/proc/{main}") / "root" / "tmp" / "seen"  # in its own /tmp
+    assert seen.read_text() == "none\n"
     installed.systemctl("stop", "pidsup@shop")
     assert not socket.parent.exists()
 
