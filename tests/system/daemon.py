@@ -15,6 +15,7 @@ from typing import Any
 
 from pidsup.client import Client, NotRunning
 from pidsup.control.paths import SOCKET, socket_path
+from pidsup.watcher.plan import PROTOCOL_VARIABLES
 from tests.support import LIMIT_S, is_sanitized, wait_until
 
 _NUMBERS = itertools.count(1)
@@ -45,7 +46,9 @@ class Daemon:
         self.log_file = Path(os.devnull) if quiet else directory / f"{self.name}.log"
         self.socket = f"{runtime}/{self.name}/{SOCKET}" if runtime else socket_path(self.name)
         self._command = [*prefix, str(_BIN / "pidsup"), "run", "-c", str(self.file)]
-        self._environment = {**os.environ, **(environment or {})}
+        # A service manager of the test run's own would have it end when a start fails.
+        inherited = {k: v for k, v in os.environ.items() if k not in PROTOCOL_VARIABLES}
+        self._environment = {**inherited, **(environment or {})}
         self._process: subprocess.Popen[bytes] | None = None
         self._client: Client | None = None
 
